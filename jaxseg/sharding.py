@@ -1,0 +1,134 @@
+"""Where arrays live: the mesh, the placement of states and batches.
+
+The step is written for the global batch, as if on one device; `jax.jit` with the
+shardings of this module spreads it. This is the only module that names a mesh axis.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxseg.config import ConfigError
+
+DATA = "data"
+
+
+def make_mesh(num_devices: int = 0) -> Mesh:
+    """Lays the first `num_devices` devices, or all for 0, along the data axis.
+
+    Raises:
+        ConfigError: if there are fewer devices.
+    """
+    devices = jax.devices()
+    if num_devices > len(devices):
+        raise ConfigError(
+            f"num_devices is {num_devices}, but there are {len(devices)}: {devices}"
+        )
+    devices = devices[: num_devices or None]
+    # Explicit axes, the default, would make ordinary model code raise.
+    return jax.make_mesh(
+        (len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices
+    )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batched(mesh: Mesh) -> NamedSharding:
+    """The first dimension is split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(DATA))
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, *, key: str) -> None:
+    """Refuses a batch that does not split evenly over the devices.
+
+    Raises:
+        ConfigError: naming the config key and the batch sizes that would do.
+    """
+    if batch_size % mesh.size:
+        below = batch_size // mesh.size * mesh.size
+        raise ConfigError(
+            f"{key} is {batch_size}, which {mesh.size} devices cannot share evenly; "
+            f"use {below + mesh.size}"
+            + (f" or {below}" if below else "")
+            + ", or fewer devices (config.num_devices)"
+        )
+
+
+def place_state(
+    shapes: Any, mesh: Mesh, rules: Sequence[tuple[str, Sequence[str | None]]] = ()
+) -> Any:
+    """Chooses a sharding for every array of a state.
+
+    Args:
+        shapes: a PyTree of arrays or `ShapeDtypeStruct`s.
+        mesh: the devices.
+        rules: (pattern, axes) pairs; the first pattern found in a leaf's path, such as
+            "memory/values", gives its axes; what no rule matches is replicated.
+
+    Returns:
+        The same tree with a `NamedSharding` at every leaf.
+
+    Raises:
+        ConfigError: if a rule matches nothing, or does not fit the shape it matches.
+    """
+    unused = [pattern for pattern, _ in rules]
+
+    def place(path: Any, leaf: Any) -> NamedSharding:
+        name = path_name(path)
+        for pattern, axes in rules:
+            if re.search(pattern, name):
+                if pattern in unused:
+                    unused.remove(pattern)
+                return fit(name, leaf, NamedSharding(mesh, PartitionSpec(*axes)))
+        return replicated(mesh)
+
+    placed = jax.tree_util.tree_map_with_path(place, shapes)
+    if unused:
+        raise ConfigError(f"config.sharding: no array of the state matches {unused}")
+    return placed
+
+
+def fit(name: str, leaf: Any, sharding: NamedSharding) -> NamedSharding:
+    """Returns the sharding, or says why the array cannot be split that way."""
+    try:
+        sharding.shard_shape(leaf.shape)
+    except ValueError as error:
+        raise ConfigError(
+            f"config.sharding: {name} of shape {leaf.shape} cannot be split as "
+            f"{sharding.spec} over {sharding.mesh.size} devices: {error}"
+        ) from error
+    return sharding
+
+
+def path_name(path: Any) -> str:
+    """Writes the path of a leaf with slashes: "params/segmentor/classifier/kernel"."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Makes global arrays of this process's share of a batch."""
+    sharding = batched(mesh)
+    return {
+        key: jax.make_array_from_process_local_data(sharding, value)
+        for key, value in batch.items()
+    }
+
+
+def prefetch(
+    batches: Iterable[Mapping[str, np.ndarray]], mesh: Mesh, *, size: int = 2
+) -> Iterator[dict[str, jax.Array]]:
+    """Keeps `size` batches on their way to the devices while one is being used."""
+    ahead: deque[dict[str, jax.Array]] = deque()
+    for batch in batches:
+        ahead.append(to_devices(batch, mesh))
+        if len(ahead) > size:
+            yield ahead.popleft()
+    yield from ahead

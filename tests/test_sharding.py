@@ -1,0 +1,58 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg import sharding
+from jaxseg.config import ConfigError
+
+
+def test_the_mesh_takes_the_devices_asked_for():
+    assert sharding.make_mesh().size == 8
+    assert sharding.make_mesh(2).size == 2
+    with pytest.raises(ConfigError, match="num_devices is 9, but there are 8"):
+        sharding.make_mesh(9)
+
+
+def test_rules_place_what_they_match_and_the_rest_is_replicated():
+    mesh = sharding.make_mesh()
+    state = {"memory": {"values": jnp.zeros((3, 16))}, "step": jnp.zeros(())}
+    placed = sharding.place_state(state, mesh, [("memory/values", (None, "data"))])
+    values = jax.device_put(state["memory"]["values"], placed["memory"]["values"])
+    assert values.addressable_shards[0].data.shape == (3, 2)
+    assert placed["step"].is_fully_replicated
+
+
+def test_a_rule_that_does_not_fit_says_so():
+    mesh = sharding.make_mesh()
+    state = {"values": jnp.zeros((19, 4))}
+    with pytest.raises(ConfigError, match=r"values of shape \(19, 4\)"):
+        sharding.place_state(state, mesh, [("values", ("data",))])
+
+
+def test_a_rule_that_matches_nothing_says_so():
+    with pytest.raises(ConfigError, match="no array of the state matches .'queue'"):
+        sharding.place_state({"a": jnp.zeros(8)}, sharding.make_mesh(), [("queue", ())])
+
+
+def test_an_uneven_batch_names_the_sizes_that_would_do():
+    with pytest.raises(ConfigError, match="use 16 or 8"):
+        sharding.check_batch_size(12, sharding.make_mesh(), key="batch_size")
+    with pytest.raises(ConfigError, match="use 8, or fewer"):
+        sharding.check_batch_size(4, sharding.make_mesh(), key="batch_size")
+
+
+def test_prefetching_keeps_order_and_content_and_looks_two_ahead():
+    mesh = sharding.make_mesh()
+    taken = []
+
+    def batches():
+        for i in range(5):
+            taken.append(i)
+            yield {"image": np.full((8, 2), i, np.uint8)}
+
+    stream = sharding.prefetch(batches(), mesh)
+    first = next(stream)
+    assert taken == [0, 1, 2]
+    assert first["image"].sharding == sharding.batched(mesh)
+    assert [int(b["image"][0, 0]) for b in [first, *stream]] == [0, 1, 2, 3, 4]
