@@ -1,0 +1,1 @@
+"""Pictures and labels: data sets, augmentation, and batches for the trainer."""

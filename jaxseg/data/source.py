@@ -1,0 +1,53 @@
+"""What a data set is to the rest of jaxseg: labels, and pictures by index."""
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from jaxseg.data import labels as labels_lib
+
+Example: TypeAlias = dict[str, np.ndarray]
+
+
+class PictureError(ValueError):
+    """A picture or mask that cannot be used; the message names the file and the fix."""
+
+
+class UnknownLabelError(PictureError):
+    """A mask holds an id outside the class list: the list is wrong, or the mask is.
+
+    `on_error="skip"` does not pass over it, since a wrong class list would then throw
+    away most of the data without a word.
+    """
+
+
+class Source(Protocol):
+    """The pictures of one split, readable in any order and from several threads."""
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+
+    def __getitem__(self, index: Any, /) -> Example:
+        """Picture `index`.
+
+        Returns:
+            image: uint8 [H, W, 3], RGB 0..255.
+            label: uint8 [H, W], train ids, 255 where unlabelled.
+
+        Raises:
+            PictureError: if it cannot be read.
+        """
+
+    def name(self, index: int) -> str:
+        """Which file that is, for messages."""
+
+
+class Dataset(Protocol):
+    """Labels and the splits that share them."""
+
+    @property
+    def labels(self) -> labels_lib.LabelSet:
+        """The classes."""
+
+    def source(self, split: str) -> Source:
+        """The pictures of one split, such as "train"."""
