@@ -1,0 +1,156 @@
+"""Augmentation: geometry, ranges, and the same result from the same numbers."""
+
+import numpy as np
+import pytest
+
+from jaxseg.data.transforms import (
+    TrainTransform,
+    crop_window,
+    pad,
+    resized_size,
+    shift_brightness,
+)
+
+STILL = dict(scale=(1, 1), aspect=(1, 1), flip=0.0, brightness=0)
+
+
+def example(height=20, width=30):
+    rng = np.random.default_rng(5)
+    label = rng.integers(0, 9, (height, width), dtype=np.uint8)
+    # The first channel repeats the label, so that both can be compared afterwards.
+    noise = rng.integers(0, 256, (height, width), dtype=np.uint8)
+    return {"image": np.stack([label * 20, noise, noise], 2), "label": label}
+
+
+def apply(given=None, seed=0, **settings):
+    transform = TrainTransform(**({"crop": (12, 16)} | settings))
+    return transform(given or example(), np.random.default_rng(seed))
+
+
+def test_equal_generators_give_equal_results():
+    first, second, third = apply(seed=7), apply(seed=7), apply(seed=8)
+    np.testing.assert_array_equal(first["image"], second["image"])
+    np.testing.assert_array_equal(first["label"], second["label"])
+    assert (first["image"] != third["image"]).any()
+
+
+@pytest.mark.parametrize("crop", [(12, 16), (40, 50), (12, 50), (40, 16)])
+def test_results_have_the_size_of_the_crop(crop):
+    for seed in range(20):
+        found = apply(seed=seed, crop=crop)
+        assert found["image"].shape == (*crop, 3) and found["label"].shape == crop
+        assert found["image"].dtype == found["label"].dtype == np.uint8
+
+
+def test_a_crop_is_a_window_of_the_picture():
+    given = example()
+    found = apply(given, **STILL)
+    windows = [
+        given["image"][i : i + 12, j : j + 16] for i in range(9) for j in range(15)
+    ]
+    assert sum(np.array_equal(window, found["image"]) for window in windows) == 1
+
+
+def test_picture_and_mask_stay_aligned():
+    for seed in range(20):
+        settings = STILL | dict(flip=0.5)
+        found = apply(seed=seed, crop=(25, 16), **settings)
+        inside = found["label"] != 255
+        np.testing.assert_array_equal(
+            found["image"][inside, 0], found["label"][inside] * 20
+        )
+
+
+def test_resized_picture_and_mask_stay_aligned():
+    half = np.zeros((40, 60), np.uint8)
+    half[:, 31:] = 1
+    given = {"image": np.repeat(half[..., None] * 255, 3, 2), "label": half}
+    for seed in range(20):
+        found = apply(given, seed=seed, brightness=0)
+        wrong = (found["image"][..., 0] > 127) != (found["label"] == 1)
+        assert wrong[found["label"] != 255].mean() < 0.07  # the column of the edge
+
+
+def test_flip_mirrors_both():
+    given = example(12, 16)
+    found = apply(given, **(STILL | dict(flip=1.0)))
+    np.testing.assert_array_equal(found["image"], given["image"][:, ::-1])
+    np.testing.assert_array_equal(found["label"], given["label"][:, ::-1])
+
+
+def test_flip_happens_half_of_the_time():
+    given = example(12, 16)
+    settings = STILL | dict(flip=0.5)
+    kept = [
+        np.array_equal(apply(given, seed=s, **settings)["label"], given["label"])
+        for s in range(200)
+    ]
+    assert 70 < sum(kept) < 130
+
+
+def test_what_lies_outside_the_picture_is_fill_and_unlabelled():
+    given = example(5, 6)
+    found = apply(given, **STILL, fill=(1, 2, 3))
+    outside = found["label"] == 255
+    assert outside.sum() == 12 * 16 - 5 * 6
+    np.testing.assert_array_equal(found["image"][outside], [[1, 2, 3]] * 162)
+    np.testing.assert_array_equal(found["label"][~outside], given["label"].ravel())
+
+
+def test_fill_is_not_brightened():
+    settings = STILL | dict(brightness=10)
+    for seed in range(10):
+        found = apply(example(5, 6), seed=seed, **settings, fill=(1, 2, 3))
+        assert (found["image"][found["label"] == 255] == (1, 2, 3)).all()
+
+
+def test_brightness_is_one_shift_of_at_most_ten_levels():
+    given = {
+        "image": np.full((12, 16, 3), 100, np.uint8),
+        "label": np.zeros((12, 16), np.uint8),
+    }
+    settings = STILL | dict(brightness=10)
+    shifts = [apply(given, seed=s, **settings)["image"] for s in range(300)]
+    assert all(len(np.unique(image)) == 1 for image in shifts)
+    assert {int(image[0, 0, 0]) for image in shifts} == set(range(90, 111))
+
+
+def test_brightness_stays_in_range():
+    image = np.array([[[0, 5, 250]]], np.uint8)
+    np.testing.assert_array_equal(shift_brightness(image, 10), [[[10, 15, 255]]])
+    np.testing.assert_array_equal(shift_brightness(image, -10), [[[0, 0, 240]]])
+
+
+def test_the_size_follows_scale_and_aspect():
+    # int(100 * 1.5 / sqrt(1.1)), int(200 * 1.5 * sqrt(1.1)) by hand: 143.02, 314.64
+    assert resized_size((100, 200), 1.5, 1.1) == (143, 314)
+    assert resized_size((1, 1), 0.5, 1.0) == (1, 1)
+
+
+def test_windows_reach_both_ends():
+    starts = [crop_window((10, 4), (7, 8), np.array([w, w])) for w in (0, 0.26, 0.999)]
+    assert [rows.start for rows, _ in starts] == [0, 1, 3]
+    assert all(columns == slice(0, 4) for _, columns in starts)
+
+
+def test_padding_reaches_both_ends():
+    one = np.ones((1, 1), np.uint8)
+    assert pad(one, (3, 3), np.array([0.0, 0.999]), fill=0)[0, 2] == 1
+    assert pad(one, (3, 3), np.array([0.999, 0.0]), fill=0)[2, 0] == 1
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        dict(crop=(0, 5)),
+        dict(crop=(5,)),
+        dict(scale=(2, 1)),
+        dict(aspect=(0, 1)),
+        dict(flip=2),
+        dict(brightness=-1),
+        dict(fill=(0, 0, 300)),
+    ],
+)
+def test_settings_without_sense_are_refused(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        TrainTransform(**({"crop": (4, 4)} | setting))
