@@ -1,0 +1,175 @@
+"""ArrayRecord copies give what their folder gives, without TensorFlow."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxseg.data import pipeline
+from jaxseg.data.camvid import CamVid
+from jaxseg.data.cityscapes import Cityscapes
+from jaxseg.data.folder import Folder
+from jaxseg.data.source import PictureError
+from jaxseg.data.transforms import TrainTransform
+from tests.data.conftest import write_pairs, write_table
+
+tfds = pytest.importorskip("jaxseg.data.tfds", reason="needs the [data] extra")
+
+
+def both(root, tmp_path, kind=Folder):
+    copy = kind(root=str(root), form="tfds", tfds_dir=str(tmp_path / "copy"))
+    return kind(root=str(root)), copy
+
+
+def assert_same_batches(folder, copy, *, crop, steps, **options):
+    given = dict(transform=TrainTransform(crop=crop), seed=7, batch_size=4)
+    pair = [
+        pipeline.train_batches(dataset.source("train"), **given, **options)
+        for dataset in (folder, copy)
+    ]
+    with pair[0], pair[1]:
+        for _ in range(steps):
+            left, right = next(pair[0]), next(pair[1])
+            for key in left:
+                np.testing.assert_array_equal(left[key], right[key])
+
+
+def test_the_copy_holds_the_same_pictures_in_the_same_order(tree, tmp_path):
+    folder, copy = both(tree, tmp_path)
+    assert copy.labels == folder.labels
+    for split in ("train", "val"):
+        left, right = folder.source(split), copy.source(split)
+        assert len(left) == len(right)
+        for i in range(len(left)):
+            for key in ("image", "label"):
+                np.testing.assert_array_equal(left[i][key], right[i][key])
+            assert right.name(i).endswith(f"{split}/frame_{i:02}")
+
+
+@pytest.mark.parametrize("loader", ["threads", "grain"])
+def test_the_copy_gives_the_same_batches(tree, tmp_path, loader):
+    folder, copy = both(tree, tmp_path)
+    assert_same_batches(
+        folder, copy, crop=(20, 20), steps=4, loader=loader, start_step=2
+    )
+
+
+def test_cityscapes_is_copied_too(tmp_path):
+    root = tmp_path / "cityscapes"
+    images, labels = root / "leftImg8bit/train/bonn", root / "gtFine/train/bonn"
+    write_pairs(images, labels, 3, raw_ids=range(34), ending="_gtFine_labelIds")
+    for file in images.iterdir():
+        file.rename(file.with_stem(f"{file.stem}_leftImg8bit"))
+    assert_same_batches(*both(root, tmp_path, Cityscapes), crop=(20, 20), steps=2)
+
+
+def test_real_pictures_give_the_same_batches(data_root, tmp_path):
+    folder, copy = both(data_root / "camvid", tmp_path, CamVid)
+    assert len(copy.source("train")) == 367 and len(copy.source("val")) == 101
+    assert_same_batches(folder, copy, crop=(180, 240), steps=3, start_step=90)
+
+
+def test_a_copy_outlives_its_folder(tree, tmp_path):
+    folder, copy = both(tree, tmp_path)
+    labels, example = folder.labels, folder.source("val")[2]
+    copy.source("train")
+    shutil.rmtree(tree)
+    again = both(tree, tmp_path)[1]
+    assert again.labels == labels
+    np.testing.assert_array_equal(again.source("val")[2]["image"], example["image"])
+
+
+def test_a_copy_of_other_pictures_is_refused(tree, tmp_path):
+    both(tree, tmp_path)[1].source("train")
+    (tree / "train/list.txt").write_text("frame_01\n")
+    with pytest.raises(ValueError, match="other names than .* delete it"):
+        both(tree, tmp_path)[1].source("train")
+
+
+def test_a_copy_with_another_class_table_is_refused(tree, tmp_path):
+    both(tree, tmp_path)[1].source("train")
+    write_table(tree, ids=(2, 1, 0))
+    with pytest.raises(ValueError, match="other classes than"):
+        _ = both(tree, tmp_path)[1].labels
+
+
+def test_an_unreadable_record_is_named(tree, tmp_path):
+    file = tree / "train/images/frame_01.png"
+    file.write_bytes(file.read_bytes()[:200])
+    source = both(tree, tmp_path)[1].source("train")
+    with pytest.raises(PictureError, match=r"train/frame_01 \(image\): .* cut short"):
+        _ = source[1]
+
+
+def test_an_unknown_split_lists_those_there_are(tree, tmp_path):
+    with pytest.raises(ValueError, match="no split 'tset'; it has train, val"):
+        both(tree, tmp_path)[1].source("tset")
+
+
+def test_neither_copy_nor_folder_is_an_error_with_the_layout(tmp_path):
+    with pytest.raises(FileNotFoundError, match="(?s)Expected:.*trainannot"):
+        both(tmp_path / "nowhere", tmp_path, CamVid)[1].source("train")
+
+
+def test_the_copy_lies_where_tfds_keeps_its_data(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "usual"))
+    before = sorted(tree.parent.iterdir())
+    Folder(root=str(tree), form="tfds").source("train")
+    assert (tmp_path / "usual/folder/1.0.0/dataset_info.json").is_file()
+    assert sorted(tree.parent.iterdir()) == [*before, tmp_path / "usual"]
+
+
+def test_several_shards_keep_the_order(tree, tmp_path):
+    folder, copy = both(tree, tmp_path)
+    builder = tfds.Folder(data_dir=copy.tfds_dir, file_format="array_record")
+    builder.download_and_prepare(
+        download_config=tfds.tfds.download.DownloadConfig(
+            manual_dir=str(tree), num_shards=3
+        )
+    )
+    assert builder.info.splits["train"].num_shards == 3
+    left, right = folder.source("train"), copy.source("train")
+    for i in range(7):
+        np.testing.assert_array_equal(left[i]["image"], right[i]["image"])
+
+
+def test_a_folder_whose_name_has_a_dollar_is_copied(tree, tmp_path):
+    root = tree.rename(tmp_path / "a$b")
+    literal = str(root).replace("$", "$$")
+    copy = Folder(root=literal, form="tfds", tfds_dir=str(tmp_path / "copy"))
+    assert len(copy.source("train")) == 7
+
+
+def test_subclasses_without_a_builder_are_told(tree):
+    class Mine(Folder):
+        pass
+
+    with pytest.raises(ValueError, match="Mine has no TFDS builder"):
+        Mine(root=str(tree), form="tfds").source("train")
+
+
+PROGRAM = """
+import sys
+from jaxseg.data.folder import Folder
+source = Folder(root=sys.argv[1], form="tfds", tfds_dir=sys.argv[2]).source("train")
+source[0]
+assert "tensorflow" not in sys.modules and "torch" not in sys.modules
+"""
+
+
+def test_tensorflow_is_not_imported(tree, tmp_path):
+    trap = tmp_path / "trap/tensorflow/__init__.py"
+    trap.parent.mkdir(parents=True)
+    trap.write_text("raise RuntimeError('TensorFlow was imported')")
+    path = os.pathsep.join(
+        [str(tmp_path / "trap"), *filter(None, sys.path), os.getcwd()]
+    )
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tree), str(tmp_path / "copy")],
+        env=os.environ | {"PYTHONPATH": path},
+        check=True,
+        timeout=120,
+    )
