@@ -1,0 +1,1 @@
+"""Metrics: counts on the devices, scores on the host."""
