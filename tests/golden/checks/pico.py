@@ -1,0 +1,136 @@
+"""Checks against the code that PiCo builds on."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg.data.labels import IGNORE
+from jaxseg.losses.cross_entropy import cross_entropy, ohem_cross_entropy
+from jaxseg.metrics import iou
+from jaxseg.metrics.confusion import confusion_matrix
+from jaxseg.models.heads.deeplabv3 import ASPP
+from jaxseg.ops.resize import resize_bilinear, resize_nearest
+from jaxseg.optimizers import poly
+from tests.golden.case import Case
+
+
+def ce(case: Case) -> None:
+    """Weighted cross entropy, whole and over hard pixels, with gradients."""
+    logits, weights = case["logits"], case["class_weights"]
+    target = np.where(case["target"] == case["ignore_label"], IGNORE, case["target"])
+
+    def entropy(logits: jax.Array) -> jax.Array:
+        return cross_entropy(logits, target, class_weights=weights)
+
+    def hard_entropy(logits: jax.Array) -> jax.Array:
+        return ohem_cross_entropy(
+            logits,
+            target,
+            threshold=case["ohem_thresh"],
+            min_kept=case.number("ohem_minkeep"),
+            class_weights=weights,
+        )
+
+    for name, function in (("ce", entropy), ("ohem", hard_entropy)):
+        loss, grad = jax.jit(jax.value_and_grad(function))(jnp.asarray(logits))
+        expected, expected_grad = case[f"loss_{name}"], case[f"grad_{name}"]
+        if np.isnan(expected):  # nothing to average: ours is defined as 0
+            expected, expected_grad = 0.0, np.zeros_like(expected_grad)
+        case.close_to(expected, loss, f"loss_{name}", rtol=1e-5)
+        case.close_to(expected_grad, grad, f"grad_{name}", rtol=1e-4, atol=1e-7)
+
+
+def miou(case: Case) -> None:
+    """Confusion matrix and scores, with ids outside the classes in the truth."""
+    confusion = np.asarray(
+        confusion_matrix(
+            case["label_true"],
+            case["label_pred"],
+            num_classes=case.number("num_classes"),
+        )
+    )
+    case.equal("confusion", confusion)
+    scores = iou.scores(confusion)
+    for theirs, ours in (
+        ("class_iou", "class_iou"),
+        ("class_acc", "class_accuracy"),
+        ("pixel_acc", "pixel_accuracy"),
+        ("fwavacc", "frequency_weighted_iou"),
+        ("miou", "mean_iou"),
+    ):
+        case.close(theirs, scores[ours], rtol=1e-6)
+
+
+def poly_lr(case: Case) -> None:
+    """The learning rate of a step, without and with a warm-up."""
+    peak, power = case.number("base_lr"), case.number("power")
+    total_steps = case.number("max_iters")
+    steps = jnp.asarray(case["iters"])
+    plain = poly(peak=peak, total_steps=total_steps, power=power)
+    case.close("lr", jax.vmap(plain)(steps), rtol=1e-5)
+    warm = poly(
+        peak=peak,
+        total_steps=total_steps,
+        power=power,
+        warmup_steps=case.number("warm_iters"),
+        warmup_power=4.0,
+    )
+    case.close("lr_warm_backbone", jax.vmap(warm)(steps), rtol=1e-5)
+
+
+def resize(case: Case) -> None:
+    """Labels to the nearest, logits bilinearly with both corner conventions."""
+    small = resize_nearest(case["labels_full"], case["labels_small"].shape[1:])
+    case.equal("labels_small", small)
+    for name, align_corners in (
+        ("up_align_corners_true", True),
+        ("up_align_corners_false", False),
+    ):
+        shape = case[name].shape[1:3]
+        logits = jnp.asarray(case["logits"])
+        ours = resize_bilinear(logits, shape, align_corners=align_corners)
+        case.close(name, ours, atol=1e-5)
+
+
+def module_aspp(case: Case) -> None:
+    """DeepLabV3's pyramid with the weights of the file, in evaluation."""
+    pyramid = ASPP(
+        features=case["w/project.0.weight"].shape[-1],
+        rates=(12, 24, 36),
+        project_kernel=case["w/project.0.weight"].shape[0],
+    )
+    layers = {
+        "point": _conv_norm(case, "w/b0.0", "w/b0.1.0"),
+        "rate_0": _conv_norm(case, "w/b1.0", "w/b1.1.0"),
+        "rate_1": _conv_norm(case, "w/b2.0", "w/b2.1.0"),
+        "rate_2": _conv_norm(case, "w/b3.0", "w/b3.1.0"),
+        "pool": _conv_norm(case, "w/b4.1", "w/b4.2.0"),
+        "project": _conv_norm(case, "w/project.0", "w/project.1.0"),
+    }
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    for name, (params, stats) in layers.items():
+        if name.startswith("rate"):  # a 3x3 that might be separable wraps the layer
+            params, stats = {"window": params}, {"window": stats}
+        variables["params"][name] = params
+        variables["batch_stats"][name] = stats
+    ours = pyramid.apply(variables, jnp.asarray(case["x"]), train=False)
+    case.close("y_eval", ours, rtol=1e-4, atol=1e-5)
+
+
+def _conv_norm(
+    case: Case, conv: str, norm: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads the parameters and the running statistics of a `ConvNorm`."""
+    params = {
+        "conv": {"kernel": case[f"{conv}.weight"]},
+        "norm": {"scale": case[f"{norm}.weight"], "bias": case[f"{norm}.bias"]},
+    }
+    stats = {
+        "norm": {
+            "mean": case[f"{norm}.running_mean"],
+            "var": case[f"{norm}.running_var"],
+        }
+    }
+    return params, stats
