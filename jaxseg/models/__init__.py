@@ -1,0 +1,1 @@
+"""Networks: a segmentor is a backbone, a head and a classifier."""

@@ -1,0 +1,1 @@
+"""Backbones: each maps images to a tuple of stages, shallow to deep."""

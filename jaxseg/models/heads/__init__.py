@@ -1,0 +1,1 @@
+"""Heads: each maps the stages of a backbone to features."""

@@ -1,0 +1,1 @@
+"""Published weights: read, renamed and fitted to our networks."""

@@ -1,0 +1,61 @@
+"""The pyramid's values are checked by the golden case pico/module_aspp."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.models.heads.deeplabv3 import ASPP, DeepLabV3
+from tests.models.fill import filled
+
+
+def stages():
+    rng = np.random.default_rng(0)
+    shapes = [(2, 9, 11, 6), (2, 5, 6, 8)]
+    return tuple(jnp.asarray(rng.normal(size=s), jnp.float32) for s in shapes)
+
+
+def test_features_have_the_last_stages_size():
+    head = DeepLabV3(features=4, rates=(1, 2))
+    variables = filled(head, stages(), train=False)
+    assert set(variables["params"]) == {"aspp"}
+    assert set(variables["params"]["aspp"]) == {
+        "point",
+        "rate_0",
+        "rate_1",
+        "pool",
+        "project",
+    }
+    assert head.apply(variables, stages(), train=False).shape == (2, 5, 6, 4)
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_skipped_stage_sharpens_the_features(separable):
+    head = DeepLabV3(
+        features=4, rates=(2,), skip_stage=0, skip_features=3, separable=separable
+    )
+    variables = filled(head, stages(), train=False)
+    run = jax.jit(lambda *stages: head.apply(variables, stages, train=False))
+    shallow, deep = stages()
+    features = run(shallow, deep)
+    assert features.shape == (2, 9, 11, 4)
+    assert not np.allclose(features, run(0 * shallow, deep))
+
+
+def test_separable_windows_have_few_parameters():
+    variables = filled(
+        ASPP(4, rates=(2,), separable=True), jnp.zeros((1, 5, 6, 8)), train=False
+    )
+    window = variables["params"]["rate_0"]
+    assert window["window"]["conv"]["kernel"].shape == (3, 3, 1, 8)
+    assert window["point"]["conv"]["kernel"].shape == (1, 1, 8, 4)
+
+
+def test_the_pictures_mean_reaches_every_pixel():
+    aspp = ASPP(4, rates=())
+    x = stages()[1]
+    variables = filled(aspp, x, train=False)
+    variables["params"]["point"]["conv"]["kernel"] *= 0  # only the mean is left
+    y = aspp.apply(variables, x, train=False)
+    np.testing.assert_allclose(y, np.broadcast_to(y[:, :1, :1], y.shape), atol=1e-6)
+    assert np.any(y > 0)

@@ -1,0 +1,55 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.pretrained import safetensors
+
+
+def write(path, arrays, names=None):
+    """A file made by hand from the format's description."""
+    header, data = {"__metadata__": {"origin": "here"}}, b""
+    for name, (dtype, array) in arrays.items():
+        offsets = [len(data), len(data) + array.nbytes]
+        header[name] = dict(dtype=dtype, shape=array.shape, data_offsets=offsets)
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+ARRAYS = {
+    "a": ("F32", np.arange(6, dtype=np.float32).reshape(2, 3)),
+    "b": ("BF16", np.asarray([1.5, -2], jnp.bfloat16)),
+    "c": ("I64", np.array(7)),
+}
+
+
+def test_reads_what_was_written(tmp_path):
+    arrays = safetensors.read(write(tmp_path / "x.safetensors", ARRAYS))
+    assert set(arrays) == set(ARRAYS)
+    for name, (_, wanted) in ARRAYS.items():
+        assert arrays[name].dtype == wanted.dtype
+        np.testing.assert_array_equal(arrays[name], wanted)
+
+
+@pytest.mark.parametrize("kept, message", [(30, "within its header"), (-3, "within c")])
+def test_a_file_that_was_cut_off_says_where(tmp_path, kept, message):
+    path = write(tmp_path / "x.safetensors", ARRAYS)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=message):
+        safetensors.read(path)
+
+
+def test_another_format_is_refused(tmp_path):
+    path = tmp_path / "x.pth"
+    path.write_bytes(b"PK\x03\x04" + b"zip archive" * 10)
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        safetensors.read(path)
+
+
+def test_an_unknown_dtype_is_named(tmp_path):
+    path = write(tmp_path / "x.safetensors", {"a": ("F8_E4M3", np.zeros(2, np.int8))})
+    with pytest.raises(ValueError, match="a has dtype F8_E4M3"):
+        safetensors.read(path)
