@@ -1,0 +1,228 @@
+"""Scores a state on the splits that `config.evals` names.
+
+`run` is what `--mode=eval` does; `score` is one pass over one split.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh
+
+from jaxseg import config as config_lib
+from jaxseg import inference, initialization, reporting, sharding, visualize, workfolder
+from jaxseg.checkpoints import FOLDER, Checkpoints
+from jaxseg.data import inputs
+from jaxseg.data.source import Dataset
+from jaxseg.methods import base
+from jaxseg.metrics import iou
+from jaxseg.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluator:
+    """Scores states of one method on all evaluations of a config.
+
+    Attributes:
+        config: a whole config; `evals` and `data` are read.
+        dataset: whose splits are scored.
+        method: predicts.
+        mesh: the devices.
+        count: the compiled step of `inference.make_count`.
+    """
+
+    config: Mapping[str, Any]
+    dataset: Dataset
+    method: base.Method
+    mesh: Mesh
+    count: Callable[..., tuple[jax.Array, jax.Array]]
+
+    def __call__(
+        self,
+        state: TrainState,
+        report: reporting.Report,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> dict[str, dict[str, Any]] | None:
+        """Scores a state on every evaluation and reports the scores.
+
+        Args:
+            state: with at least the parameters and the running statistics.
+            report: of the run.
+            stop: asked between batches; when it says so the scoring is abandoned.
+
+        Returns:
+            Scores by evaluation, or None if it was stopped.
+        """
+        results = {}
+        for name in self.config.get("evals", {}):
+            scores = self.score(name, state, report, stop=stop)
+            if scores is None:
+                return None
+            results[name] = scores
+        return results
+
+    def score(
+        self,
+        name: str,
+        state: TrainState,
+        report: reporting.Report,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any] | None:
+        """Scores one evaluation; see `__call__`."""
+        batches = inputs.evaluation_batches(
+            self.config,
+            name,
+            self.dataset,
+            multiple_of=self.mesh.size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        pictures = self.config.get("every", {}).get("pictures", 4)
+        with contextlib.closing(batches):
+            confusion, shown = accumulate(
+                self.count,
+                inference.predicting(state),
+                batches,
+                mesh=self.mesh,
+                num_pictures=pictures,
+                stop=stop,
+            )
+            skipped = batches.skipped
+        if confusion is None:
+            return None
+        labels = self.method.labels
+        scores = iou.scores(confusion)
+        if skipped:
+            scores["skipped_pictures"] = skipped
+        step = int(state.step)
+        spec = self.config["evals"][name]
+        report.scores(step, name, scores, labels, metrics=spec.get("metrics"))
+        panels = [visualize.panel(*example, labels) for example in shown]
+        report.pictures(step, name, panels)
+        return scores
+
+
+def make_evaluator(
+    config: Mapping[str, Any], dataset: Dataset, method: base.Method, mesh: Mesh
+) -> Evaluator:
+    """Makes the evaluator of a run; nothing is compiled before its first use."""
+    count = inference.make_count(method, mesh)
+    return Evaluator(config, dataset, method, mesh, count)
+
+
+Example = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def accumulate(
+    count: Callable[..., tuple[jax.Array, jax.Array]],
+    state: TrainState,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    *,
+    mesh: Mesh,
+    num_pictures: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[np.ndarray | None, list[Example]]:
+    """Adds up the confusion of all batches.
+
+    Args:
+        count: of `inference.make_count`.
+        state: of `inference.predicting`.
+        batches: host batches, those of the same shape compile once.
+        mesh: the devices.
+        num_pictures: how many examples to hand back.
+        stop: asked between batches.
+
+    Returns:
+        The confusion int64 [C, C], exact for any number of pixels, or None if stopped;
+        and the first (image, truth, prediction) triples of this process.
+    """
+    total: np.ndarray | None = None
+    examples: list[Example] = []
+    pending = None
+    for batch in batches:
+        if stop():
+            return None, []
+        confusion, prediction = count(state, sharding.to_devices(batch, mesh))
+        if len(examples) < num_pictures:
+            examples += _triples(batch, inference.local_rows(prediction))
+        # Reading the batch before this one leaves the devices busy with this one.
+        total, pending = _add(total, pending), confusion
+    total = _add(total, pending)
+    if total is None:
+        raise config_lib.ConfigError("the split to evaluate holds no pictures")
+    return total, examples[:num_pictures]
+
+
+def _add(total: np.ndarray | None, counts: jax.Array | None) -> np.ndarray | None:
+    if counts is None:
+        return total
+    exact = np.asarray(counts, np.int64)
+    return exact if total is None else total + exact
+
+
+def _triples(batch: Mapping[str, np.ndarray], predicted: np.ndarray) -> list[Example]:
+    rows = zip(batch["image"], batch["label"], predicted, batch["valid"], strict=True)
+    return [(image, truth, ids) for image, truth, ids, valid in rows if valid]
+
+
+def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
+    """Restores a state from the work folder, or from `init_from`, and scores it.
+
+    Args:
+        config: a plain nested dict.
+        workdir: of the run; scores are appended to its `metrics.jsonl`.
+
+    Returns:
+        Scores by evaluation.
+    """
+    config_lib.check(config)
+    mesh = sharding.make_mesh(config.get("num_devices", 0))
+    dataset = inputs.make_dataset(config)
+    method = base.from_config(config, dataset.labels)
+    with reporting.Report(workdir, is_main=jax.process_index() == 0) as report:
+        state = restore(config, workdir, method, mesh)
+        logging.info("evaluating the state of step %d", int(state.step))
+        results = make_evaluator(config, dataset, method, mesh)(state, report)
+    assert results is not None  # nothing asked it to stop
+    return results
+
+
+def restore(
+    config: Mapping[str, Any], workdir: str, method: base.Method, mesh: Mesh
+) -> TrainState:
+    """Reads parameters and running statistics, no optimiser state and no memory.
+
+    The work folder's newest checkpoint is meant, unless there is none, or the config
+    asks by `init_from` for something else than the run itself started from.
+
+    Raises:
+        CheckpointError: if there is neither.
+    """
+    target = initialization.describe(config, method, mesh)
+    source = config_lib.expand(config.get("init_from", ""))
+    if source and not _holds_run(workdir, config["init_from"]):
+        if os.path.isfile(source):
+            state = initialization.fresh(config, method, target)
+            return initialization.from_weights(source, state, target)
+        workdir = source
+    target = inference.predicting(target)
+    target = target.replace(
+        params={"segmentor": target.params["segmentor"]},
+        batch_stats={k: v for k, v in target.batch_stats.items() if k == "segmentor"},
+    )
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        return checkpoints.restore_for_evaluation(target)
+
+
+def _holds_run(workdir: str, init_from: str) -> bool:
+    if not os.path.isdir(os.path.join(workdir, FOLDER)):
+        return False
+    recorded = workfolder.read_config(workdir)
+    return recorded is None or recorded.get("init_from", "") == init_from

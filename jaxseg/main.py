@@ -1,0 +1,80 @@
+"""Trains or evaluates what a config file describes.
+
+    python -m jaxseg.main --config configs/quickstart.py --workdir runs/quickstart
+
+Any key of the config can be set behind it: `--config.optimizer.momentum=0.8`.
+"""
+
+import json
+import sys
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, with an optional :variant.", lock_config=True
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "eval"], "Train and evaluate, or only evaluate."
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs one config; flags are parsed already.
+
+    Args:
+        argv: the program's name and nothing else.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    # Imported here so that --help and a misspelt flag answer at once.
+    import jax
+
+    from jaxseg import evaluate, reporting, train
+    from jaxseg.checkpoints import CheckpointError
+    from jaxseg.config import ConfigError
+    from jaxseg.data.source import PictureError
+    from jaxseg.hooks import TrainingDiverged
+
+    reporting.setup_logging(WORKDIR.value, is_main=jax.process_index() == 0)
+    config = CONFIG.value.to_dict()
+    overrides = config_flags.get_override_values(flags.FLAGS["config"])
+    logging.info("config:\n%s", json.dumps(config, indent=2))
+    if overrides:
+        logging.info("set on the command line: %s", overrides)
+    expected = (
+        ConfigError,
+        CheckpointError,
+        PictureError,
+        TrainingDiverged,
+        FileNotFoundError,
+        ModuleNotFoundError,  # of an extra; says which
+    )
+    try:
+        if MODE.value == "eval":
+            evaluate.run(config, WORKDIR.value)
+        else:
+            train.train(config, WORKDIR.value)
+    except expected as error:
+        logging.debug("where it happened", exc_info=True)
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses flags as absl does; a misspelt config key is one sentence."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:  # these carry "Did you mean ..."
+        sys.exit(f"unknown config key: {error.args[0]}")
+
+
+def run() -> Any:
+    """Parses the command line and runs `main`."""
+    flags.mark_flags_as_required(["config"])
+    app.run(main, flags_parser=parse)
+
+
+if __name__ == "__main__":
+    run()

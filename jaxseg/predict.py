@@ -1,0 +1,152 @@
+"""Predicts masks for pictures with the newest checkpoint of a work folder.
+
+    python -m jaxseg.predict --workdir runs/quickstart --images photos --out masks
+
+Writes `NAME.png`, a mask of class ids with the palette of the classes, and
+`NAME_overlay.png`, the picture with the mask over it. The classes come with the run;
+no data set is needed.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from jaxseg import config as config_lib
+from jaxseg import evaluate, inference, sharding, visualize, workfolder
+from jaxseg.checkpoints import CheckpointError
+from jaxseg.data import pictures
+from jaxseg.data.labels import LabelSet
+from jaxseg.data.source import PictureError
+from jaxseg.methods import base
+from jaxseg.state import TrainState
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def load(workdir: str) -> tuple[Callable[[np.ndarray], np.ndarray], LabelSet]:
+    """Loads the newest checkpoint of a run as a function of one picture.
+
+    Args:
+        workdir: of the run.
+
+    Returns:
+        A function, uint8 [H, W, 3] RGB -> class ids [H, W], compiled once for each size
+        of picture; and the classes.
+
+    Raises:
+        ConfigError: if the folder has no config.json.
+        CheckpointError: if it has no checkpoint.
+    """
+    config = workfolder.read_config(workdir)
+    if config is None:
+        raise config_lib.ConfigError(
+            f"{workdir} has no config.json: it is not the work folder of a run"
+        )
+    labels = recorded_labels(config)
+    mesh = sharding.make_mesh(1)
+    method = base.from_config(config, labels)
+    state = evaluate.restore({**config, "init_from": ""}, workdir, method, mesh)
+    predict = inference.make_predict(method, mesh)
+    return lambda image: _predict_one(predict, state, image), labels
+
+
+def recorded_labels(config: Mapping[str, Any]) -> LabelSet:
+    """Reads the classes that a run's config.json records."""
+    names = config["id2label"]
+    return LabelSet(
+        names=tuple(names[str(i)] for i in range(len(names))),
+        palette=tuple((r, g, b) for r, g, b in config["palette"]),
+    )
+
+
+def _predict_one(
+    predict: Callable[[TrainState, base.Batch], jax.Array],
+    state: TrainState,
+    image: np.ndarray,
+) -> np.ndarray:
+    return np.asarray(predict(state, {"image": jnp.asarray(image[None])}))[0]
+
+
+def list_pictures(path: str) -> list[pathlib.Path]:
+    """Returns the picture itself, or the pictures of a folder, sorted.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    root = pathlib.Path(path)
+    if root.is_file():
+        return [root]
+    found = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise FileNotFoundError(
+            f"{path} is no picture and no folder with pictures ({', '.join(SUFFIXES)})"
+        )
+    return found
+
+
+def write_masks(
+    predict: Callable[[np.ndarray], np.ndarray],
+    labels: LabelSet,
+    files: Sequence[pathlib.Path],
+    out: str,
+) -> int:
+    """Predicts pictures and writes their masks and overlays.
+
+    Args:
+        predict: of `load`.
+        labels: of `load`.
+        files: the pictures; an unreadable one is named, and the others go on.
+        out: folder for the masks; made if it is not there.
+
+    Returns:
+        The number of pictures that could not be read.
+    """
+    os.makedirs(out, exist_ok=True)
+    failed = 0
+    for path in files:
+        try:
+            image = pictures.read_image(path)
+        except PictureError as error:
+            logging.error("%s", error)
+            failed += 1
+            continue
+        ids = predict(image)
+        target = os.path.join(out, path.stem)
+        visualize.save_mask(f"{target}.png", ids, labels)
+        overlay = visualize.overlay(image, ids, labels)
+        visualize.save_picture(f"{target}_overlay.png", overlay)
+    return failed
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line and predicts.
+
+    Args:
+        arguments: in place of the command line's.
+    """
+    parser = argparse.ArgumentParser(prog="python -m jaxseg.predict")
+    parser.add_argument("--workdir", required=True, help="folder of the run")
+    parser.add_argument("--images", required=True, help="a picture, or a folder")
+    parser.add_argument("--out", required=True, help="folder for the masks")
+    options = parser.parse_args(arguments)
+    try:
+        files = list_pictures(options.images)
+        predict, labels = load(options.workdir)
+    except (config_lib.ConfigError, CheckpointError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    failed = write_masks(predict, labels, files, options.out)
+    print(f"wrote {len(files) - failed} masks to {options.out}")
+    if failed:
+        sys.exit(f"{failed} of {len(files)} pictures could not be read")
+
+
+if __name__ == "__main__":
+    main()

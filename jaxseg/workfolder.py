@@ -1,0 +1,101 @@
+"""The work folder's identity: which config it belongs to, and with which versions."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from jaxseg import config as config_lib
+from jaxseg.data.labels import LabelSet
+
+# What may change between two starts of a run: it does not change what is learnt.
+MAY_CHANGE = (
+    "every",
+    "evals",
+    "num_devices",
+    "sharding",
+    "id2label",
+    "palette",
+    "data.root",
+    "data.form",
+    "data.tfds_dir",
+    "data.loader",
+    "data.num_threads",
+    "data.num_workers",
+)
+PACKAGES = (
+    "jaxseg",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+)
+
+
+def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
+    """Writes `config.json` and `versions.json`, or refuses another run's folder.
+
+    Args:
+        config: the resolved config of this run.
+        workdir: is made if it is not there.
+        labels: whose names and colours are kept with the config, so that a prediction
+            needs nothing but the folder.
+
+    Raises:
+        ConfigError: if the folder holds checkpoints of a run with another config,
+            naming the keys that differ.
+    """
+    os.makedirs(workdir, exist_ok=True)
+    resolved = {**config, "id2label": labels.id2label, "palette": labels.palette}
+    recorded = read_config(workdir)
+    if recorded is not None and os.path.isdir(os.path.join(workdir, "checkpoints")):
+        differ = config_lib.differences(recorded, resolved, ignore=MAY_CHANGE)
+        if recorded.get("id2label") != resolved["id2label"]:
+            differ.append("the class names of the data set")
+        if differ:
+            raise config_lib.ConfigError(
+                f"{workdir} belongs to a run with another config; these keys differ "
+                "(there -> here):\n  "
+                + "\n  ".join(differ)
+                + "\ngive a new --workdir; to start from that run's weights, add "
+                f"--config.init_from={workdir}"
+            )
+    write_json(os.path.join(workdir, "config.json"), resolved)
+    write_json(os.path.join(workdir, "versions.json"), versions())
+
+
+def read_config(workdir: str) -> dict[str, Any] | None:
+    """Reads the resolved config of a work folder, or None if it has none."""
+    path = os.path.join(workdir, "config.json")
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def versions() -> dict[str, Any]:
+    """Names Python, the packages that decide numbers, and the devices."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    devices = [str(device.device_kind) for device in jax.devices()]
+    return {"python": platform.python_version(), **found, "devices": devices}
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    with open(f"{path}.part", "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+    os.replace(f"{path}.part", path)

@@ -1,0 +1,329 @@
+"""The loop as a whole, on scenes of 32 x 64 pixels and a network of a few layers."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg import config as config_lib
+from jaxseg import evaluate, hooks, initialization, sharding, train
+from jaxseg.checkpoints import CheckpointError, Checkpoints
+from jaxseg.data import inputs
+from jaxseg.methods import base
+from jaxseg.methods.supervised import Supervised
+from tests.data.conftest import write_tree
+
+CONFIG = dict(
+    seed=0,
+    total_steps=6,
+    num_devices=1,
+    init_from="",
+    data=dict(
+        name="scenes.Scenes",
+        height=32,
+        width=64,
+        num_train=20,  # an epoch and a half of six batches of eight
+        num_val=5,
+        batch_size=8,
+        crop=(32, 64),
+    ),
+    model=dict(
+        name="segmentor.Segmentor",
+        backbone=dict(name="backbones.tiny.Tiny", width=8),
+        head=dict(name="heads.fcn.FCN", features=16),
+    ),
+    method=dict(name="supervised.Supervised"),
+    optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
+    schedule=dict(name="poly", peak=0.1),
+    every=dict(log=2, checkpoint=2, evaluate=3, pictures=2),
+    evals=dict(val=dict(split="val", batch_size=2, metrics=("mean_iou",))),
+)
+
+
+def make_config(**changes):
+    """The config above with dotted keys, written with __, set to other values."""
+    config = copy.deepcopy(CONFIG)
+    for key, value in changes.items():
+        *sections, last = key.split("__")
+        target = config
+        for section in sections:
+            target = target[section]
+        target[last] = value
+    return config
+
+
+def final_state(workdir, step=None):
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        method, mesh = build(make_config())
+        return checkpoints.restore(
+            initialization.describe(make_config(), method, mesh), step=step
+        )
+
+
+def build(config):
+    dataset = inputs.make_dataset(config)
+    mesh = sharding.make_mesh(config["num_devices"])
+    return base.from_config(config, dataset.labels), mesh
+
+
+def lines(workdir):
+    with open(os.path.join(workdir, "metrics.jsonl")) as file:
+        return [json.loads(line) for line in file]
+
+
+def assert_same(one, other):
+    paths = jax.tree_util.tree_leaves_with_path(one)
+    for (path, a), b in zip(paths, jax.tree.leaves(other), strict=True):
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_array_equal(a, b, err_msg=sharding.path_name(path))
+
+
+def stop_after(monkeypatch, steps, number=signal.SIGTERM):
+    """Sends the process a signal during the given step, as a cluster would."""
+    compile_step = train.compile_step
+
+    def compile_counting(*args):
+        compiled, calls = compile_step(*args), []
+
+        def step(state, batch):
+            calls.append(1)
+            if len(calls) == steps:
+                signal.raise_signal(number)
+            return compiled(state, batch)
+
+        return step
+
+    monkeypatch.setattr(train, "compile_step", compile_counting)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that nothing interrupted: its work folder and its scores."""
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, train.train(make_config(), str(workdir))
+
+
+def test_a_run_leaves_what_a_user_looks_for(finished):
+    workdir, scores = finished
+    names = set(os.listdir(workdir))
+    assert {"config.json", "versions.json", "metrics.jsonl", "pictures"} <= names
+    assert any("tfevents" in name for name in os.listdir(workdir / "tensorboard"))
+    recorded = json.loads((workdir / "config.json").read_text())
+    assert recorded["optimizer"]["momentum"] == 0.9
+    assert len(recorded["id2label"]) >= 8
+    assert 0 <= scores["val"]["mean_iou"] <= 1
+
+
+def test_metrics_are_a_line_per_log_and_evaluation(finished):
+    workdir, scores = finished
+    found = lines(workdir)
+    training = [line for line in found if line["split"] == "train"]
+    scored = [line for line in found if line["split"] == "val"]
+    assert [line["step"] for line in training] == [2, 4, 6]
+    assert [line["step"] for line in scored] == [3, 6]
+    assert all(np.isfinite(line["loss"]) for line in training)
+    assert scored[-1]["mean_iou"] == scores["val"]["mean_iou"]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_stopping_and_resuming_equals_not_stopping(
+    finished, tmp_path, monkeypatch, steps
+):
+    with monkeypatch.context() as patch:
+        stop_after(patch, steps)
+        assert train.train(make_config(), str(tmp_path)) == {}
+    assert int(final_state(tmp_path).step) == steps
+    scores = train.train(make_config(), str(tmp_path))
+    assert_same(final_state(tmp_path), final_state(finished[0]))
+    assert scores["val"]["mean_iou"] == finished[1]["val"]["mean_iou"]
+
+
+def test_a_resumed_run_reads_as_one(finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        train.train(make_config(), str(tmp_path))
+    train.train(make_config(), str(tmp_path))
+    keep = ("step", "split", "loss", "mean_iou")
+    ours, theirs = (
+        [{k: line[k] for k in keep if k in line} for line in lines(folder)]
+        for folder in (tmp_path, finished[0])
+    )
+    assert ours == theirs
+
+
+def test_signals_are_handed_back(tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    stop_after(monkeypatch, 1, signal.SIGINT)
+    train.train(make_config(), str(tmp_path))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_evaluation_from_the_checkpoint_gives_the_same_score(finished):
+    workdir, scores = finished
+    again = evaluate.run(make_config(), str(workdir))
+    assert again["val"]["mean_iou"] == scores["val"]["mean_iou"]
+    np.testing.assert_array_equal(again["val"]["class_iou"], scores["val"]["class_iou"])
+
+
+def test_evaluation_can_take_another_run_and_another_split(finished, tmp_path):
+    config = make_config(init_from=str(finished[0]), evals__val__split="test")
+    scores = evaluate.run(config, str(tmp_path))
+    assert np.isfinite(scores["val"]["mean_iou"])
+    assert lines(tmp_path)[-1]["step"] == 6
+
+
+def test_a_finished_run_only_evaluates(finished, tmp_path, monkeypatch):
+    workdir, scores = finished
+    monkeypatch.setattr(train, "compile_step", None)  # would raise if it were called
+    assert train.train(make_config(), str(workdir)).keys() == scores.keys()
+
+
+def test_the_step_is_traced_once(tmp_path, monkeypatch):
+    traces = []
+    loss = Supervised.loss
+    monkeypatch.setattr(
+        Supervised, "loss", lambda *args: traces.append(1) or loss(*args)
+    )
+    train.train(make_config(), str(tmp_path))
+    assert len(traces) == 1
+
+
+def step_on(devices, batch, label=None):
+    config = make_config(num_devices=devices)
+    method, mesh = build(config)
+    state = initialization.fresh(
+        config, method, initialization.describe(config, method, mesh)
+    )
+    if label is not None:
+        batch = batch | {"label": np.full_like(batch["label"], label)}
+    batch = sharding.to_devices(batch, mesh)
+
+    def gradients(state, batch):
+        rng = jax.random.fold_in(state.rng, state.step)
+        return jax.value_and_grad(method.loss, has_aux=True)(
+            state.params, state, batch, rng
+        )
+
+    (loss, (after, _)), grads = jax.jit(gradients)(state, batch)
+    return jax.device_get((loss, grads, after.batch_stats))
+
+
+@pytest.fixture(scope="module")
+def batch():
+    config = make_config()
+    stream = inputs.training_batches(config, inputs.make_dataset(config), start_step=0)
+    first = next(stream)
+    stream.close()
+    return first
+
+
+def test_one_and_eight_devices_agree(batch):
+    one, eight = step_on(1, batch), step_on(8, batch)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(eight), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_batch_without_labels_gives_a_finite_step(batch):
+    loss, grads, stats = step_on(1, batch, label=255)
+    assert loss == 0
+    assert all(not leaf.any() for leaf in jax.tree.leaves(grads))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stats))
+
+
+def test_twenty_steps_lower_the_loss(tmp_path):
+    config = make_config(total_steps=20, every__evaluate=0, every__checkpoint=0)
+    train.train(config | dict(evals={}), str(tmp_path))
+    losses = [line["loss"] for line in lines(tmp_path)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path):
+    config = make_config(
+        schedule__peak=1e18, every__log=50, every__checkpoint=1, total_steps=9
+    )
+    with pytest.raises(hooks.TrainingDiverged, match=r"is (nan|inf) at step \d") as e:
+        train.train(config, str(tmp_path))
+    assert "loss" in str(e.value) or "grad_norm" in str(e.value)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        last = checkpoints.latest_step
+    state = final_state(tmp_path, step=last)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_a_folder_of_another_config_is_refused(finished):
+    with pytest.raises(config_lib.ConfigError, match=r"optimizer.momentum: 0.9 -> 0.8"):
+        train.train(make_config(optimizer__momentum=0.8), str(finished[0]))
+
+
+def test_what_does_not_change_learning_may_change(finished):
+    train.train(make_config(every__log=1, num_devices=2), str(finished[0]))
+
+
+def test_a_checkpoint_of_another_model_says_which_parameters(finished, tmp_path):
+    config = make_config(init_from=str(finished[0]), model__head__features=24)
+    with pytest.raises(CheckpointError, match="params/segmentor/head"):
+        train.train(config, str(tmp_path))
+
+
+def test_a_run_can_start_from_another(finished, tmp_path):
+    config = make_config(init_from=str(finished[0]), schedule__peak=0.0)
+    scores = train.train(config, str(tmp_path))
+    # With a learning rate of 0 only the running statistics move.
+    before, after = final_state(finished[0]), final_state(tmp_path)
+    assert_same(after.params, before.params)
+    assert scores["val"].keys() == finished[1]["val"].keys()
+
+
+def test_unknown_data_keys_are_refused(tmp_path):
+    with pytest.raises(config_lib.ConfigError, match="did you mean 'batch_size'"):
+        config = make_config()
+        config["data"]["batchsize"] = 4
+        train.train(config, str(tmp_path))
+
+
+def test_the_batch_must_divide_over_the_devices(tmp_path):
+    with pytest.raises(config_lib.ConfigError, match="config.data.batch_size is 6"):
+        train.train(make_config(num_devices=4, data__batch_size=6), str(tmp_path))
+
+
+BARE = """
+import sys
+for name in ("clu", "ml_collections", "tensorflow", "tensorflow_datasets", "grain",
+             "array_record", "torch", "tensorboard", "matplotlib", "cv2"):
+    sys.modules[name] = None
+from jaxseg import train
+from tests.test_train import make_config
+config = make_config(data=dict(
+    name="camvid.CamVid", root=sys.argv[1], batch_size=8, crop=(24, 32)))
+print(train.train(config, sys.argv[2])["val"]["mean_iou"])
+"""
+
+
+def test_a_folder_trains_with_nothing_but_the_core_installed(tmp_path):
+    write_tree(tmp_path / "camvid")
+    subprocess.run(
+        [sys.executable, "-c", BARE, tmp_path / "camvid", tmp_path / "run"],
+        check=True,
+        timeout=300,
+    )
+    assert lines(tmp_path / "run")[-1]["split"] == "val"
+
+
+def test_training_and_evaluation_import_neither_tensorflow_nor_torch(tmp_path):
+    code = (
+        "import sys\n"
+        "from jaxseg import evaluate, train\n"
+        "from tests.test_train import make_config\n"
+        "train.train(make_config(total_steps=1), sys.argv[1])\n"
+        "evaluate.run(make_config(total_steps=1), sys.argv[1])\n"
+        "assert not {'tensorflow', 'torch'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=300)
