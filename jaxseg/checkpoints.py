@@ -5,7 +5,6 @@ the running statistics, the optimiser, the memory and the loop's step and key, s
 evaluation reads the first two only.
 """
 
-import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +13,13 @@ import jax
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from jaxseg.sharding import path_name
 from jaxseg.state import TrainState
-
-LOG = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 PARTIAL = ("params", "batch_stats")  # read without the sub-networks nobody asks for
@@ -82,7 +80,7 @@ class Checkpoints:
         except CheckpointError as failed:
             if kind is None:
                 raise
-            LOG.error("%s", failed)  # the error under way is the one to see
+            logging.error("%s", failed)  # the error under way is the one to see
         finally:
             self._manager.close()
 
@@ -119,7 +117,7 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        if not np.isfinite(jax.device_get(optax.global_norm(state.params))):
+        if not np.isfinite(jax.device_get(optax.tree.norm(state.params))):
             raise CheckpointError(
                 f"the parameters at step {step} are not finite and were not saved; "
                 f"{self._last_good()}"
@@ -188,7 +186,7 @@ class Checkpoints:
             except Exception as error:  # damaged files: an older step may be whole
                 reason = str(error).split(" [tensorstore_spec")[0]
                 problems.append(f"step {candidate}: {reason}")
-                LOG.warning(
+                logging.warning(
                     "checkpoint %s/%d cannot be read, trying an older one: %s",
                     self.folder,
                     candidate,

@@ -36,7 +36,8 @@ def poly(
     """
 
     def schedule(step: Any) -> jax.Array:
-        left = jnp.clip(1.0 - step / total_steps, min=0.0)
+        # Not 1 - t/T, which cancels in float32 at the end.
+        left = jnp.clip(total_steps - step, min=0) / total_steps
         rate = peak * left**power
         if warmup_steps:
             rate = rate * jnp.clip((step + 1) / warmup_steps, max=1.0) ** warmup_power

@@ -1,0 +1,78 @@
+"""MobileNetV2 + DeepLabV3 with a stride-8 skip, cross entropy, on CamVid.
+
+    export JAXSEG_DATA=<folder that holds camvid/ and weights/>
+    python -m jaxseg.main --config configs/supervised_camvid.py --workdir runs/camvid
+
+Sized for a CPU: 180x240 crops of full-resolution pictures. The measured result is in
+docs/results.md. With `:full`, 360x480 crops, batch 16, as on a GPU; with `:tiny`, two
+steps on embedded scenes, offline.
+"""
+
+import ml_collections
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.total_steps = 700
+    config.num_devices = 0  # all
+
+    config.data = dict(
+        name="camvid.CamVid",
+        root="$JAXSEG_DATA/camvid",
+        form="folder",
+        batch_size=8,
+        crop=(180, 240),
+        scale=(0.5, 2.0),
+        aspect=(0.9, 1.1),
+        flip=0.5,
+        brightness=10,
+        on_error="raise",
+        loader="threads",
+        num_threads=2,
+    )
+    config.model = dict(
+        name="segmentor.Segmentor",
+        backbone=dict(name="backbones.mobilenet_v2.MobileNetV2", output_stride=16),
+        head=dict(name="heads.deeplabv3.DeepLabV3", skip_stage=-3),
+        mean=(127.5, 127.5, 127.5),
+        std=(127.5, 127.5, 127.5),
+        dtype="float32",
+    )
+    config.method = dict(name="supervised.Supervised", class_weights=())
+    config.optimizer = dict(
+        name="sgd", momentum=0.9, weight_decay=1e-4, multipliers=(("backbone", 0.1),)
+    )
+    config.schedule = dict(name="poly", peak=0.1, power=0.9)
+    config.sharding = ()  # all replicated
+
+    config.init_from = "$JAXSEG_DATA/weights/mobilenet_v2_1.0_224.safetensors"
+    config.every = dict(log=20, checkpoint=100, evaluate=100, pictures=4)
+    config.evals = dict(
+        val=dict(split="val", batch_size=4, metrics=("mean_iou", "pixel_accuracy"))
+    )
+
+    for word in variant.split(",") if variant else ():
+        if word == "full":
+            config.data.batch_size = 16
+            config.data.crop = (360, 480)
+            config.model.dtype = "bfloat16"
+        elif word == "tiny":
+            config.total_steps = 2
+            config.data = dict(
+                name="scenes.Scenes",
+                height=32,
+                width=64,
+                num_train=8,
+                num_val=3,
+                batch_size=8,
+                crop=(32, 64),
+                on_error="raise",
+                loader="threads",
+                num_threads=2,
+            )
+            config.init_from = ""
+            config.every = dict(log=1, checkpoint=1, evaluate=2, pictures=2)
+        else:
+            raise ValueError(f"unknown variant {word!r}: use full or tiny")
+    return config

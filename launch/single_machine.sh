@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Trains one config on every accelerator of this machine: one process drives them all.
+#
+#   launch/single_machine.sh configs/supervised_cityscapes.py runs/cityscapes [FLAGS ...]
+#
+#   DEVICES=0,1      use only these GPUs
+#   DRY_RUN=1        print the command and what would be used, run nothing
+#
+# Stop it with Ctrl-C or SIGTERM: the step is finished and saved, and the same command
+# resumes from there.
+set -euo pipefail
+
+if [[ $# -lt 2 ]]; then
+  sed -n '2,10p' "$0" >&2
+  exit 2
+fi
+config=$1
+workdir=$2
+shift 2
+
+if [[ ! -f ${config%%:*} ]]; then
+  echo "no such config: ${config%%:*} (run this from the repository's root)" >&2
+  exit 2
+fi
+if [[ -n ${DEVICES:-} ]]; then
+  export CUDA_VISIBLE_DEVICES=$DEVICES
+fi
+# Compiled steps are kept from run to run.
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/jaxseg}
+
+command=(python -m jaxseg.main --config "$config" --workdir "$workdir" "$@")
+echo "devices: ${DEVICES:-all}   command: ${command[*]}"
+if [[ -n ${DRY_RUN:-} ]]; then
+  exit 0
+fi
+mkdir -p "$workdir"
+exec "${command[@]}"
