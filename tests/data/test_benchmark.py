@@ -1,0 +1,26 @@
+"""The benchmark of the data layer runs and prints what it promises."""
+
+import json
+import subprocess
+import sys
+
+
+def test_tiny_prints_one_json_object_a_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.data", "--tiny"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["what"] for line in lines[:3]] == [
+        "decode png",
+        "augment png",
+        "threads 1, png",
+    ]
+    for line in lines:
+        assert {"what", "sizes", "device", "median", "peak_memory_mb"} <= line.keys()
+    loaded = [line for line in lines if "images_per_second" in line]
+    assert len(loaded) >= 4 and all(line["images_per_second"] > 0 for line in loaded)
+    assert loaded[0]["ratio"] == 1 and 0 < loaded[0]["decode_share"] < 1
