@@ -41,7 +41,7 @@ def setup_logging(workdir: str | os.PathLike[str], *, is_main: bool = True) -> N
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
     if record.pathname.startswith(_PACKAGE):
         return True
-    # Orbax warns of every checkpoint without scores, which is none of the user's faults.
+    # Orbax warns of every checkpoint without scores, which are not a fault.
     quiet = logging.WARNING if "orbax" in record.pathname else logging.INFO
     return record.levelno > quiet
 

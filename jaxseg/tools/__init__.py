@@ -1,0 +1,1 @@
+"""Offline jobs, each `python -m jaxseg.tools.<job>`."""

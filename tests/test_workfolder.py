@@ -1,0 +1,45 @@
+import json
+import os
+
+import pytest
+
+from jaxseg import workfolder
+from jaxseg.config import ConfigError
+from jaxseg.data.labels import CAMVID, CITYSCAPES
+
+CONFIG = dict(seed=0, data=dict(root="here", crop=(2, 3)), every=dict(log=1))
+
+
+def claim(workdir, labels=CAMVID, **changes):
+    workfolder.claim(CONFIG | changes, str(workdir), labels)
+
+
+def test_a_new_folder_records_config_classes_and_versions(tmp_path):
+    claim(tmp_path / "run")
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert recorded["data"]["crop"] == [2, 3]
+    assert recorded["id2label"]["3"] == "Road"
+    versions = json.loads((tmp_path / "run" / "versions.json").read_text())
+    assert {"python", "jax", "flax", "devices"} <= set(versions)
+
+
+def test_another_config_is_refused_once_there_are_checkpoints(tmp_path):
+    claim(tmp_path)
+    claim(tmp_path, seed=1)  # nothing is lost yet
+    os.makedirs(tmp_path / "checkpoints")
+    with pytest.raises(ConfigError, match=r"seed: 1 -> 2"):
+        claim(tmp_path, seed=2)
+    assert workfolder.read_config(str(tmp_path))["seed"] == 1
+
+
+def test_what_does_not_change_learning_may_change(tmp_path):
+    claim(tmp_path)
+    os.makedirs(tmp_path / "checkpoints")
+    claim(tmp_path, every=dict(log=9), data=dict(root="there", crop=(2, 3)))
+
+
+def test_other_classes_are_refused(tmp_path):
+    claim(tmp_path)
+    os.makedirs(tmp_path / "checkpoints")
+    with pytest.raises(ConfigError, match="class names"):
+        claim(tmp_path, labels=CITYSCAPES)
