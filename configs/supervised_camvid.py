@@ -14,7 +14,7 @@ import ml_collections
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 0
-    config.total_steps = 700
+    config.total_steps = 1_000
     config.num_devices = 0  # all
 
     config.data = dict(
@@ -41,13 +41,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     )
     config.method = dict(name="supervised.Supervised", class_weights=())
     config.optimizer = dict(
-        name="sgd", momentum=0.9, weight_decay=1e-4, multipliers=(("backbone", 0.1),)
+        name="adamw", weight_decay=0.01, clip_norm=0.0, multipliers=(("backbone", 0.3),)
     )
-    config.schedule = dict(name="poly", peak=0.1, power=0.9)
+    config.schedule = dict(name="poly", peak=1e-3, power=0.9)
     config.sharding = ()  # all replicated
 
     config.init_from = "$JAXSEG_DATA/weights/mobilenet_v2_1.0_224.safetensors"
-    config.every = dict(log=20, checkpoint=100, evaluate=100, pictures=4)
+    config.every = dict(log=20, checkpoint=100, evaluate=200, pictures=4)
     config.evals = dict(
         val=dict(split="val", batch_size=4, metrics=("mean_iou", "pixel_accuracy"))
     )

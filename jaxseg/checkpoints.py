@@ -70,6 +70,7 @@ class Checkpoints:
             read_only=read_only,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._damaged: set[int] = set()  # steps that could not be read
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -94,6 +95,10 @@ class Checkpoints:
         """The step whose evaluation was best, or None without any evaluation."""
         return self._manager.best_step()
 
+    def has_scores(self, step: int) -> bool:
+        """Whether an evaluation is kept with the checkpoint of a step."""
+        return self._manager.metrics(step) is not None
+
     def sub_networks(self) -> set[str]:
         """The names of the sub-networks in the newest checkpoint."""
         step = self.latest_step
@@ -115,6 +120,9 @@ class Checkpoints:
                 save failed, as on a full disk.
         """
         step = int(state.step)
+        if step in self._damaged:
+            self._manager.delete(step)
+            self._damaged.remove(step)
         if step in self._manager.all_steps():
             return
         if not np.isfinite(jax.device_get(optax.tree.norm(state.params))):
@@ -186,6 +194,7 @@ class Checkpoints:
             except Exception as error:  # damaged files: an older step may be whole
                 reason = str(error).split(" [tensorstore_spec")[0]
                 problems.append(f"step {candidate}: {reason}")
+                self._damaged.add(candidate)
                 logging.warning(
                     "checkpoint %s/%d cannot be read, trying an older one: %s",
                     self.folder,

@@ -20,7 +20,6 @@ SECTIONS = (
     "num_devices",
     "init_from",
     "data",
-    "train",
     "model",
     "method",
     "optimizer",
@@ -29,6 +28,9 @@ SECTIONS = (
     "every",
     "evals",
 )
+INTERVALS = ("log", "checkpoint", "evaluate", "pictures", "profile")
+EVALUATION = ("split", "batch_size", "canvas", "metrics")
+REQUIRED = ("total_steps", "data", "model", "method", "data.batch_size", "data.crop")
 
 
 class ConfigError(ValueError):
@@ -131,6 +133,13 @@ def build_nested(layer: str, value: Any) -> Any:
     return value
 
 
+def as_tuples(value: Any) -> Any:
+    """Turns the lists that JSON makes back into tuples, however deep."""
+    if isinstance(value, (list, tuple)):
+        return tuple(as_tuples(item) for item in value)
+    return value
+
+
 def modules(layer: str) -> list[str]:
     """Lists the modules below a layer, "backbones.resnet", for error messages."""
     package = importlib.import_module(f"jaxseg.{layer}")
@@ -148,17 +157,29 @@ def suggest(given: str, known: Iterable[str]) -> str:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuses a config with a section that nothing reads.
+    """Refuses a config with a key that nothing reads, or without one that is needed.
+
+    The keys of sections that become arguments are checked where those are called.
 
     Raises:
-        ConfigError: naming the section and the nearest known one.
+        ConfigError: naming the key and the nearest known one.
     """
-    for key in config:
-        if key not in SECTIONS:
-            raise ConfigError(f"unknown config key {key!r}" + suggest(key, SECTIONS))
-    for key in ("total_steps", "data", "model", "method"):
-        if key not in config:
-            raise ConfigError(f"config has no {key!r}; see configs/quickstart.py")
+    _check_keys("config", config, SECTIONS)
+    _check_keys("config.every", config.get("every", {}), INTERVALS)
+    for name, spec in config.get("evals", {}).items():
+        _check_keys(f"config.evals.{name}", spec, EVALUATION)
+        if "split" not in spec:
+            raise ConfigError(f"config.evals.{name} has no 'split' to score")
+    given = {*config, *(f"data.{key}" for key in config.get("data", {}))}
+    for key in REQUIRED:
+        if key not in given:
+            raise ConfigError(f"the config lacks {key!r}; see configs/quickstart.py")
+
+
+def _check_keys(where: str, section: Mapping[str, Any], known: Iterable[str]) -> None:
+    for key in section:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in {where}{suggest(key, known)}")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -168,7 +189,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = build_nested("", value)
+            flat[f"{prefix}{key}"] = as_tuples(value)
     return flat
 
 

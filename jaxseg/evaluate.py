@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from jaxseg import config as config_lib
 from jaxseg import inference, initialization, reporting, sharding, visualize, workfolder
-from jaxseg.checkpoints import FOLDER, Checkpoints
+from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
 from jaxseg.methods import base
@@ -98,12 +98,19 @@ class Evaluator:
         if confusion is None:
             return None
         labels = self.method.labels
-        scores = iou.scores(confusion)
+        scores = iou.scores(confusion, seen=labels.seen, unseen=labels.unseen)
         if skipped:
             scores["skipped_pictures"] = skipped
         step = int(state.step)
         spec = self.config["evals"][name]
-        report.scores(step, name, scores, labels, metrics=spec.get("metrics"))
+        report.scores(
+            step,
+            name,
+            scores,
+            labels,
+            split=spec["split"],
+            metrics=spec.get("metrics"),
+        )
         panels = [visualize.panel(*example, labels) for example in shown]
         report.pictures(step, name, panels)
         return scores
@@ -112,7 +119,25 @@ class Evaluator:
 def make_evaluator(
     config: Mapping[str, Any], dataset: Dataset, method: base.Method, mesh: Mesh
 ) -> Evaluator:
-    """Makes the evaluator of a run; nothing is compiled before its first use."""
+    """Makes the evaluator of a run; nothing is compiled before its first use.
+
+    Raises:
+        ConfigError: if an evaluation names a score that does not exist.
+        PictureError or FileNotFoundError: if a split is not there, now rather than at
+            the first evaluation.
+    """
+    labels = method.labels
+    nothing = np.zeros((labels.num_classes,) * 2, np.int64)
+    scores = iou.scores(nothing, seen=labels.seen, unseen=labels.unseen)
+    known = [key for key, value in scores.items() if np.ndim(value) == 0]
+    for name, spec in config.get("evals", {}).items():
+        dataset.source(spec["split"])
+        for metric in spec.get("metrics", ()):
+            if metric not in known:
+                raise config_lib.ConfigError(
+                    f"config.evals.{name}.metrics has {metric!r}"
+                    + config_lib.suggest(metric, known)
+                )
     count = inference.make_count(method, mesh)
     return Evaluator(config, dataset, method, mesh, count)
 
@@ -186,10 +211,11 @@ def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     mesh = sharding.make_mesh(config.get("num_devices", 0))
     dataset = inputs.make_dataset(config)
     method = base.from_config(config, dataset.labels)
+    evaluator = make_evaluator(config, dataset, method, mesh)
     with reporting.Report(workdir, is_main=jax.process_index() == 0) as report:
         state = restore(config, workdir, method, mesh)
-        logging.info("evaluating the state of step %d", int(state.step))
-        results = make_evaluator(config, dataset, method, mesh)(state, report)
+        logging.info("it is the state of step %d", int(state.step))
+        results = evaluator(state, report)
     assert results is not None  # nothing asked it to stop
     return results
 
@@ -199,30 +225,27 @@ def restore(
 ) -> TrainState:
     """Reads parameters and running statistics, no optimiser state and no memory.
 
-    The work folder's newest checkpoint is meant, unless there is none, or the config
-    asks by `init_from` for something else than the run itself started from.
+    The work folder's newest checkpoint is meant if it holds one, else `init_from`: a
+    run, or a file that fills the whole segmentor.
 
     Raises:
         CheckpointError: if there is neither.
+        ConfigError: if the run is of another model or other classes.
     """
     target = initialization.describe(config, method, mesh)
-    source = config_lib.expand(config.get("init_from", ""))
-    if source and not _holds_run(workdir, config["init_from"]):
-        if os.path.isfile(source):
-            state = initialization.fresh(config, method, target)
-            return initialization.from_weights(source, state, target)
-        workdir = source
+    source = config.get("init_from", "")
+    if workfolder.holds_checkpoint(workdir):
+        source = workdir
+    source = workfolder.run_folder(config_lib.expand(source)) or workdir
+    logging.info("evaluating %s", source)
+    if os.path.isfile(source):
+        state = initialization.fresh(config, method, target)
+        return initialization.from_weights(source, state, target, whole=True)
+    workfolder.check_same_model(config, source, method.labels)
     target = inference.predicting(target)
     target = target.replace(
         params={"segmentor": target.params["segmentor"]},
         batch_stats={k: v for k, v in target.batch_stats.items() if k == "segmentor"},
     )
-    with Checkpoints(workdir, read_only=True) as checkpoints:
+    with Checkpoints(source, read_only=True) as checkpoints:
         return checkpoints.restore_for_evaluation(target)
-
-
-def _holds_run(workdir: str, init_from: str) -> bool:
-    if not os.path.isdir(os.path.join(workdir, FOLDER)):
-        return False
-    recorded = workfolder.read_config(workdir)
-    return recorded is None or recorded.get("init_from", "") == init_from

@@ -53,16 +53,23 @@ class StopSignal:
         os.write(2, message.encode())
 
 
-def due(every: Mapping[str, int], what: str, step: int, total_steps: int) -> bool:
-    """Says whether something that happens every n steps is due; the last step is.
-
-    An interval of 0 means never, also not at the end.
-    """
-    interval = every.get(what, DEFAULT_INTERVALS[what])
-    return interval > 0 and (step % interval == 0 or step == total_steps)
-
-
 DEFAULT_INTERVALS = {"log": 50, "checkpoint": 1_000, "evaluate": 1_000}
+
+
+def due(config: Mapping[str, Any], what: str, step: int) -> bool:
+    """Says whether something that happens every n steps is due.
+
+    Args:
+        config: a whole config; `every` and `total_steps` are read.
+        what: "log", "checkpoint" or "evaluate". An interval of 0 leaves only the last
+            step, which is always logged, saved and evaluated.
+        step: the number of steps done.
+    """
+    interval = config.get("every", {}).get(what, DEFAULT_INTERVALS[what])
+    return step == config["total_steps"] or (interval > 0 and step % interval == 0)
+
+
+MOST_UNREAD = 1_000  # steps after which metrics are looked at, however rare the lines
 
 
 class TrainingLog:
@@ -117,6 +124,8 @@ class TrainingLog:
         self._unread.append((step, metrics))
         if len(self._unread) > 2:
             jax.block_until_ready(self._unread[-3][1])
+        if len(self._unread) >= MOST_UNREAD:
+            self.check()
 
     def check(self) -> None:
         """Reads the metrics that are still on the devices.
@@ -132,8 +141,8 @@ class TrainingLog:
                     raise TrainingDiverged(
                         f"{name} is {value} at step {step} (all metrics of the step: "
                         f"{values}); nothing was saved since, earlier checkpoints are "
-                        "intact; try a lower config.schedule.peak, a warm-up or "
-                        "config.optimizer.clip_norm"
+                        "intact; in a new --workdir try a lower config.schedule.peak, "
+                        "a warm-up or config.optimizer.clip_norm"
                     )
             self._read.append(values)
 

@@ -15,8 +15,8 @@ from absl import logging
 from jax.sharding import Mesh
 
 from jaxseg import config as config_lib
-from jaxseg import sharding
-from jaxseg.checkpoints import FOLDER, Checkpoints
+from jaxseg import sharding, workfolder
+from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
 from jaxseg.methods.base import Method
@@ -87,8 +87,7 @@ def from_run(path: str, state: TrainState, target: TrainState) -> TrainState:
     Raises:
         CheckpointError: if a sub-network that both have differs.
     """
-    workdir = os.path.dirname(path) if os.path.basename(path) == FOLDER else path
-    with Checkpoints(workdir, read_only=True) as checkpoints:
+    with Checkpoints(workfolder.run_folder(path), read_only=True) as checkpoints:
         names = set(target.params) & checkpoints.sub_networks()
         found = checkpoints.restore_for_evaluation(
             target.replace(
@@ -109,14 +108,31 @@ def from_run(path: str, state: TrainState, target: TrainState) -> TrainState:
     )
 
 
-def from_weights(path: str, state: TrainState, target: TrainState) -> TrainState:
+def from_weights(
+    path: str, state: TrainState, target: TrainState, *, whole: bool = False
+) -> TrainState:
     """Fills the segmentor from a file of published weights.
 
     Its function in evaluation is the published one; before training, `calibrate`.
+
+    Args:
+        path: the file.
+        state: gives what the file does not hold.
+        target: says where arrays are placed.
+        whole: refuse a file that leaves anything to chance, as to evaluate it.
+
+    Raises:
+        ConfigError: if the file should be whole and is not.
     """
     params, stats, report = load_weights(
         path, state.params["segmentor"], state.batch_stats.get("segmentor", {})
     )
+    if whole and report.kept:
+        raise config_lib.ConfigError(
+            f"{path} holds no {report.kept[0]} and {len(report.kept) - 1} other arrays "
+            "of the model, so there is nothing to evaluate; train first, or name a run "
+            "in config.init_from"
+        )
     logging.info("starting from %s", report)
     return replace_segmentor(state, target, params, stats)
 

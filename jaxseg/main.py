@@ -34,8 +34,6 @@ def main(argv: list[str]) -> None:
 
     from jaxseg import evaluate, reporting, train
     from jaxseg.checkpoints import CheckpointError
-    from jaxseg.config import ConfigError
-    from jaxseg.data.source import PictureError
     from jaxseg.hooks import TrainingDiverged
 
     reporting.setup_logging(WORKDIR.value, is_main=jax.process_index() == 0)
@@ -45,12 +43,11 @@ def main(argv: list[str]) -> None:
     if overrides:
         logging.info("set on the command line: %s", overrides)
     expected = (
-        ConfigError,
         CheckpointError,
-        PictureError,
         TrainingDiverged,
-        FileNotFoundError,
-        ModuleNotFoundError,  # of an extra; says which
+        ValueError,  # of the config or the data, with their own subclasses
+        OSError,  # a file that is not there, a full disk
+        ModuleNotFoundError,  # of an extra
     )
     try:
         if MODE.value == "eval":
@@ -58,8 +55,8 @@ def main(argv: list[str]) -> None:
         else:
             train.train(config, WORKDIR.value)
     except expected as error:
-        logging.debug("where it happened", exc_info=True)
-        sys.exit(f"{type(error).__name__}: {error}")
+        reporting.log_failure(WORKDIR.value, error)
+        sys.exit(1)
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -85,6 +85,13 @@ def list_pictures(path: str) -> list[pathlib.Path]:
     if root.is_file():
         return [root]
     found = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES)
+    stems = [p.stem for p in found]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise config_lib.ConfigError(
+            f"{path} has several pictures named {', '.join(twice[:3])}: their masks "
+            "would overwrite each other"
+        )
     if not found:
         raise FileNotFoundError(
             f"{path} is no picture and no folder with pictures ({', '.join(SUFFIXES)})"
@@ -138,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, help="folder for the masks")
     options = parser.parse_args(arguments)
     try:
+        if os.path.realpath(options.out) == os.path.realpath(options.images):
+            raise config_lib.ConfigError("--out must be another folder than --images")
         files = list_pictures(options.images)
         predict, labels = load(options.workdir)
     except (config_lib.ConfigError, CheckpointError, FileNotFoundError) as error:

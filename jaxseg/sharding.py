@@ -6,7 +6,7 @@ shardings of this module spreads it. This is the only module that names a mesh a
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ def make_mesh(num_devices: int = 0) -> Mesh:
         ConfigError: if there are fewer devices.
     """
     devices = jax.devices()
-    if num_devices > len(devices):
+    if not 0 <= num_devices <= len(devices):
         raise ConfigError(
             f"num_devices is {num_devices}, but there are {len(devices)}: {devices}"
         )
@@ -122,13 +122,45 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arr
     }
 
 
-def prefetch(
-    batches: Iterable[Mapping[str, np.ndarray]], mesh: Mesh, *, size: int = 2
-) -> Iterator[dict[str, jax.Array]]:
-    """Keeps `size` batches on their way to the devices while one is being used."""
-    ahead: deque[dict[str, jax.Array]] = deque()
-    for batch in batches:
-        ahead.append(to_devices(batch, mesh))
-        if len(ahead) > size:
-            yield ahead.popleft()
-    yield from ahead
+class Prefetch:
+    """An iterator that keeps batches on their way to the devices while one is used.
+
+    An error in a later batch comes up when that batch is asked for, not before.
+
+    Args:
+        batches: host batches; their attribute `skipped`, if there is one, is taken
+            along.
+        mesh: the devices.
+        ahead: how many batches to keep on their way.
+
+    Attributes:
+        skipped: pictures skipped up to the batch handed out last.
+    """
+
+    def __init__(
+        self, batches: Iterator[Mapping[str, np.ndarray]], mesh: Mesh, *, ahead: int = 2
+    ):
+        self.skipped = 0
+        self._batches = batches
+        self._mesh = mesh
+        self._ahead = ahead
+        self._placed: deque[tuple[dict[str, jax.Array], int]] = deque()
+        self._error: Exception | None = None
+
+    def __iter__(self) -> "Prefetch":
+        return self
+
+    def __next__(self) -> dict[str, jax.Array]:
+        while len(self._placed) <= self._ahead and self._error is None:
+            try:
+                placed = to_devices(next(self._batches), self._mesh)
+            except Exception as error:
+                self._error = error
+            else:
+                skipped = getattr(self._batches, "skipped", 0)
+                self._placed.append((placed, skipped))
+        if not self._placed:
+            assert self._error is not None
+            raise self._error
+        batch, self.skipped = self._placed.popleft()
+        return batch

@@ -1,22 +1,41 @@
-"""The training loop, the same for every method; read `train` from top to bottom."""
+"""The training loop, the same for every method; read `train`, then `run_steps`."""
 
 import contextlib
+import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
 from jaxseg import config as config_lib
 from jaxseg import hooks, initialization, reporting, sharding, workfolder
-from jaxseg.checkpoints import Checkpoints
+from jaxseg.checkpoints import CheckpointError, Checkpoints
 from jaxseg.data import inputs
-from jaxseg.evaluate import make_evaluator
+from jaxseg.data.source import Dataset
+from jaxseg.evaluate import Evaluator, make_evaluator
 from jaxseg.methods import base
 from jaxseg.state import TrainState
+
+Scores = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """What stays the same from the first step of a run to its last."""
+
+    config: Mapping[str, Any]
+    mesh: Mesh
+    dataset: Dataset
+    method: base.Method
+    evaluator: Evaluator
+    checkpoints: Checkpoints
+    report: reporting.Report
+    stop: hooks.StopSignal
 
 
 def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
@@ -36,13 +55,13 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
         CheckpointError: if a checkpoint cannot be written, or is of another model.
     """
     config_lib.check(config)
-    total_steps, every = config["total_steps"], config.get("every", {})
     mesh = sharding.make_mesh(config.get("num_devices", 0))
     sharding.check_batch_size(
         config["data"]["batch_size"], mesh, key="config.data.batch_size"
     )
     dataset = inputs.make_dataset(config)
     method = base.from_config(config, dataset.labels)
+    evaluator = make_evaluator(config, dataset, method, mesh)
     is_main = jax.process_index() == 0
     if is_main:
         workfolder.claim(config, workdir, dataset.labels)
@@ -50,70 +69,113 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     with (
         hooks.StopSignal() as stop,
         Checkpoints(workdir) as checkpoints,
-        reporting.Report(workdir, is_main=is_main, total_steps=total_steps) as report,
+        reporting.Report(
+            workdir,
+            is_main=is_main,
+            total_steps=config["total_steps"],
+            profile_at=config.get("every", {}).get("profile", 0),
+        ) as report,
     ):
+        run = Run(config, mesh, dataset, method, evaluator, checkpoints, report, stop)
         state = initialization.initial_state(config, method, mesh, dataset, checkpoints)
         start = int(state.step)
         report.start(start, state.params)
-        evaluator = make_evaluator(config, dataset, method, mesh)
-        scores: dict[str, dict[str, Any]] | None = None
-
-        host_batches = inputs.training_batches(
-            config,
-            dataset,
-            start_step=start,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        with contextlib.closing(host_batches):
-            steps = range(start + 1, total_steps + 1)
-            batches: Iterator[Any] = iter(())
-            if steps:
-                batches = sharding.prefetch(host_batches, mesh)
-                first = next(batches)
-                train_step = compile_step(method, mesh, state, first)
-                batches = itertools.chain([first], batches)
-            log = hooks.TrainingLog(
-                report,
-                batch_size=config["data"]["batch_size"],
-                total_steps=total_steps,
-                schedule=base.make_schedule(config),
-                start_step=start,
+        scores: Scores | None = None
+        due = start > 0 and hooks.due(config, "evaluate", start)
+        if due and not checkpoints.has_scores(start):
+            # A signal came between this step and its scores.
+            scores = evaluator(state, report, stop=stop)
+        if start < config["total_steps"] and not stop():
+            state, scores = run_steps(run, state)
+        checkpoints.wait()
+        if not stop() and scores is None:
+            scores = evaluator(state, report, stop=stop)
+        if stop():
+            logging.info(
+                "stopped by %s: step %s is saved; the same command resumes from there",
+                stop.name,
+                checkpoints.latest_step,
             )
+            return {}
+    return {name: dict(values) for name, values in (scores or {}).items()}
 
-            for step in steps:
+
+def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
+    """Does the steps that are left, until the last one or a signal.
+
+    Args:
+        run: all that surrounds the steps.
+        state: where to begin.
+
+    Returns:
+        The last state, which is saved, and its scores if it was evaluated.
+    """
+    config, start = run.config, int(state.step)
+    total_steps, scores = config["total_steps"], None
+    host_batches = inputs.training_batches(
+        config,
+        run.dataset,
+        start_step=start,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    with contextlib.closing(host_batches):
+        batches = sharding.Prefetch(host_batches, run.mesh)
+        first = next(batches)
+        train_step = compile_step(run.method, run.mesh, state, first)
+        stream = itertools.chain([first], batches)
+        log = hooks.TrainingLog(
+            run.report,
+            batch_size=config["data"]["batch_size"],
+            total_steps=total_steps,
+            schedule=base.make_schedule(config),
+            start_step=start,
+        )
+        try:
+            for step in range(start + 1, total_steps + 1):
                 with log.waiting():
-                    batch = next(batches)
+                    batch = next(stream)
                 with jax.transfer_guard("disallow"):
                     state, metrics = train_step(state, batch)
                 log.record(step, metrics)
-                report.step(step)
+                run.report.step(step)
 
-                if hooks.due(every, "log", step, total_steps) or stop():
-                    log.write(step, skipped_pictures=host_batches.skipped)
-                evaluating = hooks.due(every, "evaluate", step, total_steps)
-                saving = hooks.due(every, "checkpoint", step, total_steps)
-                if evaluating or saving or stop():
+                stopping = run.stop()
+                if hooks.due(config, "log", step) or stopping:
+                    log.write(step, skipped_pictures=batches.skipped)
+                evaluating = hooks.due(config, "evaluate", step) and not stopping
+                if evaluating or stopping or hooks.due(config, "checkpoint", step):
                     log.check()
                     with log.paused():
                         scores = None
-                        if evaluating and not stop():
-                            scores = evaluator(state, report, stop=stop)
-                        checkpoints.save(state, metrics=best_metrics(scores))
-                if stop():
-                    break
+                        if evaluating:
+                            scores = run.evaluator(state, run.report, stop=run.stop)
+                        run.checkpoints.save(state, metrics=best_metrics(scores))
+                    if run.stop():  # only here, where the step is saved
+                        break
+        except (hooks.TrainingDiverged, CheckpointError):
+            raise
+        except Exception:
+            save_steps_done(run, state, log, start)
+            if not run.stop():  # worker processes may die of the same signal
+                raise
+    return state, scores
 
-        checkpoints.wait()
-        if stop():
-            logging.info(
-                "stopped by %s: step %d is saved; the same command resumes from there",
-                stop.name,
-                int(state.step),
-            )
-            return {}
-        if scores is None:
-            scores = evaluator(state, report, stop=stop)
-    return scores or {}
+
+def save_steps_done(
+    run: Run, state: TrainState, log: hooks.TrainingLog, start: int
+) -> None:
+    """Saves what was learnt before an error, as of a picture, that is not the steps'.
+
+    A state whose step failed is gone, since its memory was donated to the step.
+    """
+    if any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
+        return
+    if int(state.step) > start:
+        log.check()
+        run.checkpoints.save(state)
+        run.checkpoints.wait()
+        logging.info("step %d is saved", int(state.step))
 
 
 def compile_step(
@@ -142,11 +204,14 @@ def compile_step(
     return compiled
 
 
-def best_metrics(
-    scores: Mapping[str, Mapping[str, Any]] | None,
-) -> dict[str, float] | None:
-    """Returns the numbers of the first evaluation, by which a checkpoint is best."""
+def best_metrics(scores: Scores | None) -> dict[str, float] | None:
+    """Returns the numbers by which a checkpoint is best: of "val" if there is one.
+
+    Otherwise they are the first evaluation's; None if the mean IoU is not defined, as
+    on a split without labels.
+    """
     if not scores:
         return None
-    first = next(iter(scores.values()))
-    return {key: float(v) for key, v in first.items() if isinstance(v, (int, float))}
+    chosen = scores.get("val", next(iter(scores.values())))
+    numbers = {k: float(v) for k, v in chosen.items() if np.ndim(v) == 0}
+    return numbers if np.isfinite(numbers["mean_iou"]) else None

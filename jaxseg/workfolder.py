@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from jaxseg import config as config_lib
+from jaxseg.config import ConfigError
 from jaxseg.data.labels import LabelSet
 
 # What may change between two starts of a run: it does not change what is learnt.
@@ -18,8 +19,8 @@ MAY_CHANGE = (
     "evals",
     "num_devices",
     "sharding",
-    "id2label",
     "palette",
+    "data.on_error",
     "data.root",
     "data.form",
     "data.tfds_dir",
@@ -56,12 +57,10 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
     os.makedirs(workdir, exist_ok=True)
     resolved = {**config, "id2label": labels.id2label, "palette": labels.palette}
     recorded = read_config(workdir)
-    if recorded is not None and os.path.isdir(os.path.join(workdir, "checkpoints")):
+    if recorded is not None and holds_checkpoint(workdir):
         differ = config_lib.differences(recorded, resolved, ignore=MAY_CHANGE)
-        if recorded.get("id2label") != resolved["id2label"]:
-            differ.append("the class names of the data set")
         if differ:
-            raise config_lib.ConfigError(
+            raise ConfigError(
                 f"{workdir} belongs to a run with another config; these keys differ "
                 "(there -> here):\n  "
                 + "\n  ".join(differ)
@@ -70,6 +69,39 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
             )
     write_json(os.path.join(workdir, "config.json"), resolved)
     write_json(os.path.join(workdir, "versions.json"), versions())
+
+
+def check_same_model(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
+    """Refuses to score a run as another model, or by other classes, than it learnt.
+
+    Raises:
+        ConfigError: naming the keys that differ.
+    """
+    recorded = read_config(workdir)
+    if recorded is None:
+        return
+    differ = config_lib.differences(
+        {"model": recorded["model"], "id2label": recorded["id2label"]},
+        {"model": config["model"], "id2label": labels.id2label},
+        ignore=("model.dtype",),
+    )
+    if differ:
+        raise ConfigError(
+            f"{workdir} holds a run of another model (there -> here):\n  "
+            + "\n  ".join(differ)
+            + "\nevaluate it with the config that it was trained with"
+        )
+
+
+def holds_checkpoint(workdir: str) -> bool:
+    """Whether a folder is a run's, with at least one whole checkpoint."""
+    folder = os.path.join(workdir, "checkpoints")
+    return os.path.isdir(folder) and any(n.isdigit() for n in os.listdir(folder))
+
+
+def run_folder(path: str) -> str:
+    """The work folder of a run, given it or its folder of checkpoints."""
+    return os.path.dirname(path) if os.path.basename(path) == "checkpoints" else path
 
 
 def read_config(workdir: str) -> dict[str, Any] | None:

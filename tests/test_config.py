@@ -4,6 +4,8 @@ import pytest
 
 from jaxseg import config
 
+KNOWN = dict(total_steps=1, data=dict(batch_size=1, crop=(2, 2)), model={}, method={})
+
 
 @dataclasses.dataclass
 class Thing:
@@ -51,10 +53,23 @@ def test_a_missing_dependency_is_not_taken_for_a_missing_module(tmp_path, monkey
 
 
 def test_an_unknown_section_is_refused():
-    known = dict(total_steps=1, data={}, model={}, method={})
-    config.check(known)
+    config.check(KNOWN)
     with pytest.raises(config.ConfigError, match="did you mean 'optimizer'"):
-        config.check(known | dict(optimiser={}))
+        config.check(KNOWN | dict(optimiser={}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(every=dict(chekpoint=1)), "config.every; did you mean 'checkpoint'"),
+        (dict(evals=dict(val=dict(split="val", batchsize=1))), "'batch_size'"),
+        (dict(evals=dict(val=dict(batch_size=1))), "evals.val has no 'split'"),
+        (dict(data=dict(batch_size=1)), "lacks 'data.crop'"),
+    ],
+)
+def test_keys_inside_sections_are_checked_too(change, message):
+    with pytest.raises(config.ConfigError, match=message):
+        config.check(KNOWN | change)
 
 
 def test_differences_see_through_json_and_skip_what_may_change():

@@ -75,9 +75,12 @@ def test_the_first_metric_that_is_not_finite_is_named():
 
 
 def test_what_is_due():
-    every = {"log": 4, "evaluate": 0}
-    assert [s for s in range(1, 11) if hooks.due(every, "log", s, 10)] == [4, 8, 10]
-    assert not any(hooks.due(every, "evaluate", s, 10) for s in range(1, 11))
+    config = {"total_steps": 10, "every": {"log": 4, "evaluate": 0}}
+    steps = {
+        what: [step for step in range(1, 11) if hooks.due(config, what, step)]
+        for what in ("log", "evaluate", "checkpoint")
+    }
+    assert steps == {"log": [4, 8, 10], "evaluate": [10], "checkpoint": [10]}
 
 
 def test_the_first_signal_is_noted():

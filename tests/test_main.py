@@ -88,8 +88,8 @@ def test_predict_needs_nothing_but_the_run(quick, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "answer"),
     [
-        ("--config.optimizer.momentm=1", 'Did you mean "momentum"'),
-        ("--config.optimzer.momentum=1", 'Did you mean "optimizer"'),
+        ("--config.optimizer.weight_decy=1", 'Did you mean "weight_decay"'),
+        ("--config.optimzer.clip_norm=1", 'Did you mean "optimizer"'),
         ("--config.model.backbone.name=backbones.tny.Tiny", "backbones.tiny"),
         ("--config.method.name=supervised.Supervized", "'Supervised'"),
     ],

@@ -51,7 +51,7 @@ def test_prefetching_keeps_order_and_content_and_looks_two_ahead():
             taken.append(i)
             yield {"image": np.full((8, 2), i, np.uint8)}
 
-    stream = sharding.prefetch(batches(), mesh)
+    stream = sharding.Prefetch(batches(), mesh)
     first = next(stream)
     assert taken == [0, 1, 2]
     assert first["image"].sharding == sharding.batched(mesh)

@@ -11,14 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxseg import config as config_lib
 from jaxseg import evaluate, hooks, initialization, sharding, train
 from jaxseg.checkpoints import CheckpointError, Checkpoints
 from jaxseg.data import inputs
+from jaxseg.data.source import PictureError
 from jaxseg.methods import base
 from jaxseg.methods.supervised import Supervised
 from tests.data.conftest import write_tree
+from tests.test_checkpoints import damage
 
 CONFIG = dict(
     seed=0,
@@ -36,7 +39,7 @@ CONFIG = dict(
     ),
     model=dict(
         name="segmentor.Segmentor",
-        backbone=dict(name="backbones.tiny.Tiny", width=8),
+        backbone=dict(name="backbones.tiny.Tiny", widths=(8, 16), depths=(0, 1)),
         head=dict(name="heads.fcn.FCN", features=16),
     ),
     method=dict(name="supervised.Supervised"),
@@ -177,7 +180,8 @@ def test_evaluation_can_take_another_run_and_another_split(finished, tmp_path):
     config = make_config(init_from=str(finished[0]), evals__val__split="test")
     scores = evaluate.run(config, str(tmp_path))
     assert np.isfinite(scores["val"]["mean_iou"])
-    assert lines(tmp_path)[-1]["step"] == 6
+    last = lines(tmp_path)[-1]
+    assert (last["step"], last["split"], last["evaluation"]) == (6, "test", "val")
 
 
 def test_a_finished_run_only_evaluates(finished, tmp_path, monkeypatch):
@@ -292,6 +296,116 @@ def test_unknown_data_keys_are_refused(tmp_path):
 def test_the_batch_must_divide_over_the_devices(tmp_path):
     with pytest.raises(config_lib.ConfigError, match="config.data.batch_size is 6"):
         train.train(make_config(num_devices=4, data__batch_size=6), str(tmp_path))
+
+
+def with_folder(root, **changes):
+    """The config above on a folder that `write_tree` made."""
+    data = dict(name="camvid.CamVid", root=str(root), batch_size=2, crop=(24, 32))
+    return make_config(data=data, **changes)
+
+
+def position_of(step, root):
+    """A training picture that the batch of a step shows, the first such step."""
+    config = with_folder(root)
+    source = inputs.make_dataset(config).source("train")
+    stream = inputs.training_batches(config, inputs.make_dataset(config), start_step=0)
+    stream.close()
+    order = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,)))
+    return source.name(int(order.permutation(len(source))[2 * (step - 1)]))
+
+
+def test_a_bad_picture_ends_the_run_at_its_own_step_and_what_came_before_is_saved(
+    tmp_path,
+):
+    root = write_tree(tmp_path / "made")
+    bad = position_of(3, root)
+    with open(bad, "wb") as file:
+        file.write(b"no picture")
+    config = with_folder(root, every__checkpoint=0, every__evaluate=0)
+    with pytest.raises(PictureError, match=os.path.basename(bad)):
+        train.train(config, str(tmp_path / "run"))
+    with Checkpoints(tmp_path / "run", read_only=True) as checkpoints:
+        assert checkpoints.latest_step == 2
+    config["data"]["on_error"] = "skip"
+    train.train(config, str(tmp_path / "run"))
+    assert lines(tmp_path / "run")[-2]["skipped_pictures"] >= 1
+
+
+def test_a_bad_validation_mask_does_not_cost_the_steps_before_it(tmp_path):
+    root = write_tree(tmp_path / "made")
+    mask = root / "val" / "labels" / "frame_03.png"
+    Image.fromarray(np.full((24, 32), 77, np.uint8)).save(mask)
+    with pytest.raises(PictureError, match=r"frame_03.png.*77"):
+        train.train(with_folder(root, every__checkpoint=0), str(tmp_path / "run"))
+    with Checkpoints(tmp_path / "run", read_only=True) as checkpoints:
+        assert checkpoints.latest_step == 3
+
+
+def test_evaluations_are_checked_before_the_first_step(tmp_path):
+    config = make_config(evals__val__metrics=("mean_iuo",))
+    with pytest.raises(config_lib.ConfigError, match="did you mean 'mean_iou'"):
+        train.train(config, str(tmp_path))
+    with pytest.raises(ValueError, match="no split 'valid'"):
+        train.train(make_config(evals__val__split="valid"), str(tmp_path))
+
+
+def test_a_loss_that_is_not_finite_is_noticed_without_log_lines(tmp_path):
+    config = make_config(schedule__peak=1e18)
+    config["every"] = dict(log=0, checkpoint=0, evaluate=0)
+    with pytest.raises(hooks.TrainingDiverged):
+        train.train(config, str(tmp_path))
+
+
+def test_an_evaluation_that_a_signal_broke_off_is_made_up(
+    finished, tmp_path, monkeypatch
+):
+    evaluator = evaluate.Evaluator.__call__
+
+    def interrupted(self, state, report, *, stop):
+        signal.raise_signal(signal.SIGTERM)
+        return evaluator(self, state, report, stop=stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate.Evaluator, "__call__", interrupted)
+        assert train.train(make_config(), str(tmp_path)) == {}
+    train.train(make_config(), str(tmp_path))
+    found, expected = (
+        [(x["step"], x["mean_iou"]) for x in lines(folder) if x["split"] == "val"]
+        for folder in (tmp_path, finished[0])
+    )
+    assert found == expected[:2]
+
+
+def test_a_damaged_newest_checkpoint_is_trained_and_written_again(tmp_path):
+    train.train(make_config(), str(tmp_path))
+    expected = final_state(tmp_path)
+    damage(tmp_path / "checkpoints" / "6" / "params")
+    train.train(make_config(), str(tmp_path))
+    assert_same(final_state(tmp_path, step=6), expected)
+
+
+def test_a_work_folder_without_a_run_is_not_scored_by_chance(data_root, tmp_path):
+    weights = data_root / "weights" / "mobilenet_v2_1.0_224.safetensors"
+    config = make_config(init_from=str(weights))
+    backbone = dict(name="backbones.mobilenet_v2.MobileNetV2")
+    config["model"]["backbone"] = backbone
+    with pytest.raises(config_lib.ConfigError, match="nothing to evaluate"):
+        evaluate.run(config, str(tmp_path))
+
+
+def test_a_run_is_not_scored_as_another_model_or_by_other_classes(finished, tmp_path):
+    config = make_config(model__mean=(0.0, 0.0, 0.0))
+    with pytest.raises(config_lib.ConfigError, match="model.mean"):
+        evaluate.run(config, str(finished[0]))
+    root = write_tree(tmp_path / "made")
+    with pytest.raises(config_lib.ConfigError, match="id2label"):
+        evaluate.run(with_folder(root), str(finished[0]))
+
+
+def test_the_best_checkpoint_is_chosen_on_val_whatever_the_order():
+    scores = {name: {"mean_iou": v} for name, v in (("test", 0.1), ("val", 0.2))}
+    assert train.best_metrics(scores) == {"mean_iou": 0.2}
+    assert train.best_metrics({"val": {"mean_iou": np.nan}}) is None
 
 
 BARE = """

@@ -26,7 +26,7 @@ def test_a_new_folder_records_config_classes_and_versions(tmp_path):
 def test_another_config_is_refused_once_there_are_checkpoints(tmp_path):
     claim(tmp_path)
     claim(tmp_path, seed=1)  # nothing is lost yet
-    os.makedirs(tmp_path / "checkpoints")
+    os.makedirs(tmp_path / "checkpoints" / "2")
     with pytest.raises(ConfigError, match=r"seed: 1 -> 2"):
         claim(tmp_path, seed=2)
     assert workfolder.read_config(str(tmp_path))["seed"] == 1
@@ -34,12 +34,12 @@ def test_another_config_is_refused_once_there_are_checkpoints(tmp_path):
 
 def test_what_does_not_change_learning_may_change(tmp_path):
     claim(tmp_path)
-    os.makedirs(tmp_path / "checkpoints")
+    os.makedirs(tmp_path / "checkpoints" / "2")
     claim(tmp_path, every=dict(log=9), data=dict(root="there", crop=(2, 3)))
 
 
 def test_other_classes_are_refused(tmp_path):
     claim(tmp_path)
-    os.makedirs(tmp_path / "checkpoints")
-    with pytest.raises(ConfigError, match="class names"):
+    os.makedirs(tmp_path / "checkpoints" / "2")
+    with pytest.raises(ConfigError, match="id2label.0: 'Sky' -> 'road'"):
         claim(tmp_path, labels=CITYSCAPES)

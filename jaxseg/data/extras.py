@@ -2,11 +2,14 @@
 
 import importlib
 import importlib.machinery
+import sys
 from typing import Any
 
 
 def installed(module: str) -> bool:
     """Whether a package can be imported."""
+    if sys.modules.get(module, module) is None:
+        return False  # barred, as tests do
     # Not importlib.util.find_spec, which fails while another thread imports OpenCV.
     return importlib.machinery.PathFinder.find_spec(module) is not None
 

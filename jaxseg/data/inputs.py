@@ -38,7 +38,7 @@ def training_batches(
         dataset.source(config["data"].get("split", "train")),
         transform=config_lib.call(
             transforms.TrainTransform,
-            config_lib.build_nested("", transform),
+            {key: config_lib.as_tuples(value) for key, value in transform.items()},
             where="config.data",
         ),
         seed=config.get("seed", 0),
@@ -73,9 +73,10 @@ def evaluation_batches(
     return pipeline.eval_batches(
         dataset.source(spec["split"]),
         batch_size=batch_size,
-        canvas=config_lib.build_nested("", spec.get("canvas")) or None,
+        canvas=config_lib.as_tuples(spec.get("canvas")) or None,
         on_error=config["data"].get("on_error", "raise"),
         fill=_mean_colour(config),
+        num_threads=config["data"].get("num_threads", 2),
         process_index=process_index,
         process_count=process_count,
     )

@@ -191,13 +191,16 @@ def _literal(path: Any) -> str:
 
 
 def _fingerprint(dataset: folder.Folder) -> dict[str, Any]:
-    """The classes, and a digest of the names in each split; what JSON can hold."""
+    """The classes, and a digest of names and file sizes of each split, for JSON."""
     digests = {}
     for split in dataset.splits():
-        names = "\n".join(pair.name for pair in dataset.pairs(split))
-        digests[split] = hashlib.sha256(names.encode()).hexdigest()
+        lines = (
+            f"{pair.name} {os.path.getsize(pair.image)} {os.path.getsize(pair.label)}"
+            for pair in dataset.pairs(split)
+        )
+        digests[split] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     classes = dataclasses.asdict(dataset.read_labels())
-    return {"classes": _as_lists(classes), "names": digests}
+    return {"classes": _as_lists(classes), "files": digests}
 
 
 def _as_lists(value: Any) -> Any:

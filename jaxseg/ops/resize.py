@@ -7,6 +7,7 @@ neighbour, and it smooths when it shrinks; published networks depend on all thre
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 
 def interpolation_matrix(
@@ -64,10 +65,12 @@ def resize_bilinear(
     columns = interpolation_matrix(w, width, align_corners=align_corners)
     # Columns first: when the map grows, the second and larger product is then a plain
     # matrix product over whole rows, with nothing to be transposed.
-    x = jnp.einsum("Ww,bhwd->bhWd", columns.astype(x.dtype), x)
+    # Accelerators would otherwise round float32 logits to fewer bits than the loss has.
+    precision = lax.Precision.HIGHEST
+    x = jnp.einsum("Ww,bhwd->bhWd", columns.astype(x.dtype), x, precision=precision)
     x = x.reshape(b, h, width * d)
     per_image = jnp.broadcast_to(rows.astype(x.dtype), (b, height, h))
-    return (per_image @ x).reshape(b, height, width, d)
+    return jnp.matmul(per_image, x, precision=precision).reshape(b, height, width, d)
 
 
 def resize_nearest(labels: jax.Array, shape: tuple[int, int]) -> jax.Array:

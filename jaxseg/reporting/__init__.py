@@ -7,7 +7,7 @@
 - tensorboard/: the same for TensorBoard, where CLU and tensorboard are installed
 """
 
-from jaxseg.reporting.logs import setup_logging
+from jaxseg.reporting.logs import log_failure, setup_logging
 from jaxseg.reporting.report import Report
 
-__all__ = ["Report", "setup_logging"]
+__all__ = ["Report", "log_failure", "setup_logging"]

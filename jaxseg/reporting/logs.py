@@ -1,9 +1,11 @@
 """Where log lines go: the console and `train.log`."""
 
+import contextlib
 import logging
 import os
 import pathlib
 import sys
+import traceback
 from typing import Any, TextIO
 
 from absl import logging as absl_logging
@@ -36,6 +38,15 @@ def setup_logging(workdir: str | os.PathLike[str], *, is_main: bool = True) -> N
         handler.addFilter(_is_worth_a_line)
         root.addHandler(handler)
     absl_logging.set_verbosity("info" if is_main else "warning")
+
+
+def log_failure(workdir: str | os.PathLike[str], error: Exception) -> None:
+    """Logs an error as one sentence; where it came up, only in `train.log`."""
+    absl_logging.error("%s: %s", type(error).__name__, error)
+    with contextlib.suppress(OSError):  # the disk may be what failed
+        path = os.path.join(workdir, "train.log")
+        with open(path, "a", encoding="utf-8") as file:
+            file.writelines(traceback.format_exception(error))
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

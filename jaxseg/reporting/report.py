@@ -126,6 +126,7 @@ class Report:
         scores: Mapping[str, Any],
         labels: LabelSet,
         *,
+        split: str,
         metrics: Sequence[str] | None = None,
     ) -> None:
         """Reports an evaluation: the table of classes, a line, TensorBoard.
@@ -135,6 +136,7 @@ class Report:
             name: of the evaluation, in the config.
             scores: of `metrics.iou.scores`.
             labels: the classes.
+            split: what was scored; `metrics.jsonl` records it, and the name too.
             metrics: the numbers for TensorBoard; all if None. The table in the log and
                 `metrics.jsonl` do not depend on it.
 
@@ -148,7 +150,7 @@ class Report:
         skipped = numbers.get("skipped_pictures", 0)
         note = f", {skipped} unreadable pictures left out" if skipped else ""
         self._log(f"{name} at step {step}{note}:\n{class_table(scores, labels)}")
-        self._metrics.write(step, name, scores)
+        self._metrics.write(step, split, {"evaluation": name, **scores})
         finite = {f"{name}/{k}": v for k, v in shown.items() if np.isfinite(v)}
         self._writer.write_scalars(step, finite)
         self._writer.flush()

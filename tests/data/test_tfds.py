@@ -85,7 +85,7 @@ def test_a_copy_outlives_its_folder(tree, tmp_path):
 def test_a_copy_of_other_pictures_is_refused(tree, tmp_path):
     both(tree, tmp_path)[1].source("train")
     (tree / "train/list.txt").write_text("frame_01\n")
-    with pytest.raises(ValueError, match="other names than .* delete it"):
+    with pytest.raises(ValueError, match="other files than .* delete it"):
         both(tree, tmp_path)[1].source("train")
 
 

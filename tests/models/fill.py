@@ -34,10 +34,10 @@ def stage_shapes(backbone, shape):
     return [stage.shape for stage in stages], {str(stage.dtype) for stage in stages}
 
 
-def num_parameters(backbone):
-    """How many trainable numbers a backbone has."""
-    image = jnp.zeros((1, 64, 64, 3))
+def num_parameters(module, inputs=None):
+    """How many trainable numbers a backbone has, or a head given its stages."""
+    inputs = jnp.zeros((1, 64, 64, 3)) if inputs is None else inputs
     variables = jax.eval_shape(
-        functools.partial(backbone.init, train=False), jax.random.key(0), image
+        functools.partial(module.init, train=False), jax.random.key(0), inputs
     )
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

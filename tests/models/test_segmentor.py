@@ -13,7 +13,7 @@ MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
 
 def tiny(dtype="float32"):
     return Segmentor(
-        Tiny(width=4, dtype=dtype),
+        Tiny(widths=(4, 8, 16), depths=(0, 1, 1), dtype=dtype),
         FCN(features=8, dtype=dtype),
         num_classes=5,
         mean=MEAN,
@@ -58,7 +58,9 @@ def test_raw_bytes_and_floats_are_the_same(apply, image):
 def test_normalises_as_its_first_step(variables, apply, image):
     normalised = jnp.asarray((image - np.array(MEAN)) / np.array(STD), jnp.float32)
     backbone = {name: entry["backbone"] for name, entry in variables.items()}
-    stages = Tiny(width=4).apply(backbone, normalised, train=False)
+    stages = Tiny(widths=(4, 8, 16), depths=(0, 1, 1)).apply(
+        backbone, normalised, train=False
+    )
     np.testing.assert_allclose(apply(image).stages[-1], stages[-1], atol=1e-4)
 
 

@@ -70,7 +70,9 @@ def test_evaluation_is_unchanged(loaded, calibrated, features):
 
 
 def tiny():
-    return Segmentor(Tiny(width=4), FCN(features=4), num_classes=2)
+    return Segmentor(
+        Tiny(widths=(4, 8, 16), depths=(0, 1, 1)), FCN(features=4), num_classes=2
+    )
 
 
 @pytest.fixture(scope="module")

@@ -56,13 +56,13 @@ def test_parameters_are_a_file_and_their_number_a_line(tmp_path, logged):
 def test_an_evaluation_alone_removes_nothing(tmp_path):
     for step in (4, 2):
         with reporting.Report(tmp_path, is_main=True) as report:
-            report.scores(step, "val", SCORES, LABELS)
+            report.scores(step, "val", SCORES, LABELS, split="val")
     assert steps(tmp_path) == [(4, "val"), (2, "val")]
 
 
 def test_an_evaluation_is_logged_as_a_table_and_kept_whole(tmp_path, logged):
     with reporting.Report(tmp_path, is_main=True) as report:
-        report.scores(4, "val", SCORES, LABELS, metrics=("mean_iou",))
+        report.scores(4, "val", SCORES, LABELS, split="val", metrics=("mean_iou",))
     assert logged[-1].splitlines()[-1] == "aAcc 87.50  mIoU 77.50  mAcc 87.50"
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert line["class_iou"] == [0.75, 0.8] and line["mean_iou"] == 0.775
@@ -73,7 +73,7 @@ def test_a_metric_that_is_not_there_is_named(tmp_path):
         reporting.Report(tmp_path, is_main=True) as report,
         pytest.raises(ValueError, match="asks for miou; there are .*mean_iou"),
     ):
-        report.scores(4, "val", SCORES, LABELS, metrics=("miou",))
+        report.scores(4, "val", SCORES, LABELS, split="val", metrics=("miou",))
 
 
 def test_waiting_for_data_is_told_once_with_what_to_do(tmp_path, logged):
@@ -98,7 +98,7 @@ def test_other_processes_write_and_log_nothing(tmp_path, logged):
         report.start(0, PARAMS)
         report.step(1)
         report.training(1, {"loss": 1.0}, SLOW_DATA)
-        report.scores(1, "val", SCORES, LABELS)
+        report.scores(1, "val", SCORES, LABELS, split="val")
         report.pictures(1, "val", [np.zeros((4, 5, 3), np.uint8)])
     assert not list(tmp_path.iterdir()) and not logged
 

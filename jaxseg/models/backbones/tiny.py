@@ -1,4 +1,4 @@
-"""A backbone of five convolutions, for small pictures, notebooks and tests."""
+"""A small backbone, for small pictures, notebooks and tests."""
 
 from typing import Any
 
@@ -9,29 +9,25 @@ from jaxseg.models.layers import ConvNorm
 
 
 class Tiny(nn.Module):
-    """Five 3x3 convolutions; stages at strides 2, 4 and 8.
+    """3x3 convolutions; each stage halves the size, then adds residual ones.
 
     Attributes:
-        width: channels of the first stage; the others have two and four times as many.
+        widths: channels of the stages, at strides 2, 4, 8, ...
+        depths: residual convolutions of the stages.
         dtype: of the computation.
     """
 
-    width: int = 16
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    depths: tuple[int, ...] = (1, 1, 2, 2)
     dtype: Any = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
-        """Maps [B, H, W, 3] to three stages, H and W divided by 2, 4 and 8."""
-        fine = ConvNorm(self.width, 3, strides=2, dtype=self.dtype)(x, train=train)
-        middle = ConvNorm(2 * self.width, 3, strides=2, dtype=self.dtype)(
-            fine, train=train
-        )
-        middle = ConvNorm(2 * self.width, 3, dtype=self.dtype)(middle, train=train)
-        coarse = ConvNorm(4 * self.width, 3, strides=2, dtype=self.dtype)(
-            middle, train=train
-        )
-        # Two pixels apart, the taps see more of the scene at the same cost.
-        coarse = ConvNorm(4 * self.width, 3, dilation=2, dtype=self.dtype)(
-            coarse, train=train
-        )
-        return fine, middle, coarse
+        """Maps [B, H, W, 3] to stages, shallow to deep."""
+        stages = []
+        for width, depth in zip(self.widths, self.depths, strict=True):
+            x = ConvNorm(width, 3, strides=2, dtype=self.dtype)(x, train=train)
+            for _ in range(depth):
+                x = x + ConvNorm(width, 3, dtype=self.dtype)(x, train=train)
+            stages.append(x)
+        return tuple(stages)
