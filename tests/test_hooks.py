@@ -105,3 +105,23 @@ def test_the_second_signal_ends_the_process_at_once():
     )
     assert done.returncode == 128 + signal.SIGINT
     assert done.stdout == "once\n"
+
+
+class Unread:
+    """A metric that can be waited for, but fails when its value is read."""
+
+    def block_until_ready(self):
+        return self
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("a device value was read between log lines")
+
+    __float__ = __array__
+
+
+def test_recording_a_step_reads_no_device_value():
+    log = make_log(Recorder())
+    for step in range(1, 20):
+        log.record(step, {"loss": Unread()})
+    with pytest.raises(AssertionError, match="read between"):
+        log.check()

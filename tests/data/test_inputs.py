@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from jaxseg.config import ConfigError
+from jaxseg.data import inputs
+from tests.test_train import make_config
+
+
+def first(config):
+    batches = inputs.training_batches(config, inputs.make_dataset(config), start_step=0)
+    batch = next(batches)
+    batches.close()
+    return batch
+
+
+def test_each_key_reaches_the_one_that_takes_it():
+    config = make_config(data__crop=(16, 40), data__num_threads=3)
+    assert inputs.make_dataset(config).source("train")[0]["image"].shape == (32, 64, 3)
+    assert first(config)["image"].shape == (8, 16, 40, 3)
+
+
+def test_the_seed_of_the_run_orders_the_pictures():
+    one, same, other = (first(make_config(seed=seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one["image"], same["image"])
+    assert (one["image"] != other["image"]).any()
+
+
+def test_padding_has_the_colour_that_the_model_subtracts():
+    config = make_config(data__crop=(64, 64), model__mean=(10.0, 20.4, 30.0))
+    config["data"] |= dict(scale=(1.0, 1.0), aspect=(1.0, 1.0), brightness=0)
+    batch = first(config)
+    padded = (batch["label"] == 255) & (batch["image"] == (10, 20, 30)).all(-1)
+    assert padded.mean() > 0.45
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(data__crop=(0, 4)), "crop is"),
+        (dict(data__flip=2.0), "flip is a probability"),
+        (dict(data__colour=1), "no key 'colour'"),
+    ],
+)
+def test_bad_values_are_errors_of_the_config(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        first(make_config(**changes))
+
+
+def test_batches_of_evaluation_are_rounded_up_to_the_devices():
+    config = make_config(evals__val__batch_size=3)
+    batches = inputs.evaluation_batches(
+        config, "val", inputs.make_dataset(config), multiple_of=4
+    )
+    valid = [batch["valid"].tolist() for batch in batches]
+    assert valid == [[True] * 4, [True, False, False, False]]
