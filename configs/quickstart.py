@@ -18,7 +18,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         name="scenes.Scenes",
         height=96,
         width=128,
-        num_train=1_000,
+        num_train=3_000,
         num_val=100,
         batch_size=8,
         crop=(96, 128),
@@ -43,12 +43,12 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.method = dict(name="supervised.Supervised", class_weights=())
     config.optimizer = dict(name="adamw", weight_decay=1e-3, clip_norm=0.0)
     config.schedule = dict(
-        name="poly", peak=3e-3, power=0.9, warmup_steps=50, warmup_power=1.0
+        name="poly", peak=4e-3, power=0.9, warmup_steps=50, warmup_power=1.0
     )
     config.sharding = ()  # all replicated
 
     config.init_from = ""
-    config.every = dict(log=50, checkpoint=200, evaluate=200, pictures=4)
+    config.every = dict(log=50, checkpoint=200, evaluate=200, pictures=4, profile=0)
     config.evals = dict(
         val=dict(split="val", batch_size=20, metrics=("mean_iou", "pixel_accuracy"))
     )

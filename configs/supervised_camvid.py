@@ -20,7 +20,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.data = dict(
         name="camvid.CamVid",
         root="$JAXSEG_DATA/camvid",
-        form="folder",
+        form="folder",  # "tfds" reads ArrayRecord files, made on first use
+        tfds_dir="",
         batch_size=8,
         crop=(180, 240),
         scale=(0.5, 2.0),
@@ -30,6 +31,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         on_error="raise",
         loader="threads",
         num_threads=2,
+        num_workers=0,
     )
     config.model = dict(
         name="segmentor.Segmentor",
@@ -43,13 +45,20 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optimizer = dict(
         name="adamw", weight_decay=0.01, clip_norm=0.0, multipliers=(("backbone", 0.3),)
     )
-    config.schedule = dict(name="poly", peak=1e-3, power=0.9)
+    config.schedule = dict(
+        name="poly", peak=1e-3, power=0.9, warmup_steps=0, warmup_power=1.0
+    )
     config.sharding = ()  # all replicated
 
     config.init_from = "$JAXSEG_DATA/weights/mobilenet_v2_1.0_224.safetensors"
-    config.every = dict(log=20, checkpoint=100, evaluate=200, pictures=4)
+    config.every = dict(log=20, checkpoint=100, evaluate=200, pictures=4, profile=0)
     config.evals = dict(
-        val=dict(split="val", batch_size=4, metrics=("mean_iou", "pixel_accuracy"))
+        val=dict(
+            split="val",
+            batch_size=4,
+            canvas=(),  # for pictures of several sizes: (height, width) that holds all
+            metrics=("mean_iou", "pixel_accuracy"),
+        )
     )
 
     for word in variant.split(",") if variant else ():

@@ -46,11 +46,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optimizer = dict(
         name="sgd", momentum=0.9, weight_decay=5e-4, clip_norm=0.0, multipliers=()
     )
-    config.schedule = dict(name="poly", peak=0.01, power=0.9)
+    config.schedule = dict(
+        name="poly", peak=0.01, power=0.9, warmup_steps=0, warmup_power=1.0
+    )
     config.sharding = ()  # all replicated
 
     config.init_from = ""
-    config.every = dict(log=50, checkpoint=2_000, evaluate=2_000, pictures=4)
+    config.every = dict(log=50, checkpoint=2_000, evaluate=2_000, pictures=4, profile=0)
     config.evals = dict(
         val=dict(split="val", batch_size=8, metrics=("mean_iou", "pixel_accuracy"))
     )

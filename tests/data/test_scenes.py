@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxseg.data import scenes
+from jaxseg.data import scene_canvas, scenes
 from jaxseg.data.labels import IGNORE
 
 NUM_CLASSES = scenes.SCENES.num_classes
@@ -102,7 +102,13 @@ def test_every_class_has_a_share_and_none_rules(first_50):
 
 
 def test_small_classes_are_in_most_pictures(first_50):
-    for class_id in (scenes.FENCE, scenes.POLE, scenes.SIGN, scenes.CAR, scenes.PERSON):
+    for class_id in (
+        scene_canvas.FENCE,
+        scene_canvas.POLE,
+        scene_canvas.SIGN,
+        scene_canvas.CAR,
+        scene_canvas.PERSON,
+    ):
         assert np.mean(np.any(first_50["label"] == class_id, axis=(1, 2))) > 0.6
 
 
@@ -114,8 +120,8 @@ def test_poles_are_thin_and_roads_are_not(first_50):
         core = [ndimage.binary_erosion(m, np.ones((5, 5))) for m in mask]
         return np.sum(core) / np.sum(mask)
 
-    assert left_over(scenes.POLE) < 0.05
-    assert left_over(scenes.ROAD) > 0.7
+    assert left_over(scene_canvas.POLE) < 0.05
+    assert left_over(scene_canvas.ROAD) > 0.7
 
 
 def colour_classifier_iou(examples, unseen, *, bits):
