@@ -8,24 +8,24 @@ masks of 19 classes) and written to a temporary folder. Reported per line: image
 second, how many cores were busy with them (fewer than threads, where other programs
 take their share), images a second for each busy core, and the share of a thread's time
 that is decoding. Seconds are for one picture when decoding and augmenting, and for one
-batch when loading; the share of a step that loading hides is in train_step.py.
+batch when loading. The last lines are a training step fed with the pictures, and the
+share of the loading that it hides.
 """
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
-import platform
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 from PIL import Image
 
+from benchmarks import measure, train_step
 from jaxseg.data import extras, folder, pictures, pipeline, transforms
 from jaxseg.data.labels import CITYSCAPES
 from jaxseg.data.source import Source
@@ -40,9 +40,11 @@ class Sizes:
     batch_size: int = 8
     num_pictures: int = 8
     num_batches: int = 16
+    step_batch_size: int = 2
+    num_steps: int = 6
 
 
-TINY = Sizes((64, 128), (32, 64), batch_size=2, num_pictures=3, num_batches=4)
+TINY = Sizes((64, 128), (32, 64), 2, 3, num_batches=4, num_steps=1)
 
 
 def write_pictures(root: pathlib.Path, sizes: Sizes, suffix: str) -> Source:
@@ -58,7 +60,13 @@ def write_pictures(root: pathlib.Path, sizes: Sizes, suffix: str) -> Source:
         ids = np.array(CITYSCAPES.raw_ids, np.uint8)[
             rng.integers(0, 19, (height // 32, width // 32))
         ]
-        pair = folder.Pair(str(i), root / f"{i}{suffix}", root / f"{i}_label.png")
+        pair = folder.Pair(
+            str(i),
+            root / f"leftImg8bit/train/made/made_{i}_leftImg8bit{suffix}",
+            root / f"gtFine/train/made/made_{i}_gtFine_labelIds.png",
+        )
+        for path in (pair.image, pair.label):
+            path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(pair.image, quality=95)  # PNG has none
         Image.fromarray(pictures.resize_label(ids, (height, width))).save(pair.label)
         pairs.append(pair)
@@ -120,7 +128,7 @@ def measure_pipeline(
     }
 
 
-def measure(sizes: Sizes) -> Iterator[dict[str, object]]:
+def measure_all(sizes: Sizes) -> Iterator[dict[str, object]]:
     """Measures all kinds of file with all loaders; yields the lines to print."""
     transform = transforms.TrainTransform(crop=sizes.crop)
     loaders = [("threads", 1), ("threads", 2)]
@@ -154,17 +162,29 @@ def measure(sizes: Sizes) -> Iterator[dict[str, object]]:
                 )
 
 
+def measure_step(root: str, sizes: Sizes, config_name: str) -> Iterator[dict]:
+    """Feeds a training step with these pictures: how much of the loading it hides."""
+    config = train_step.load_config(config_name)
+    config["data"] = dict(
+        name="cityscapes.Cityscapes",
+        root=root,
+        form="folder",
+        batch_size=sizes.step_batch_size,
+        crop=sizes.crop,
+        num_threads=os.cpu_count(),
+    )
+    config |= dict(init_from="", evals={}, num_devices=1)
+    if jax.default_backend() == "cpu":
+        config["model"]["dtype"] = "float32"
+    yield from train_step.run(config, steps=sizes.num_steps)
+
+
 def _line(what: str, sizes: Sizes, **numbers: float) -> dict[str, object]:
     """One result; `ratio` is to the first loader, a single thread."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     decoder = "opencv" if extras.installed("cv2") else "pillow"
-    return {
-        "what": what,
-        "sizes": dataclasses.asdict(sizes),
-        "device": f"{platform.machine()}, {os.cpu_count()} cores, {decoder}",
-        **{key: round(value, 5) for key, value in numbers.items()},
-        "peak_memory_mb": round(kilobytes / 1024),
-    }
+    return measure.line(
+        what, dataclasses.asdict(sizes) | {"reader": decoder}, **numbers
+    )
 
 
 def _seconds(call) -> float:
@@ -176,8 +196,19 @@ def _seconds(call) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data")
     parser.add_argument("--tiny", action="store_true", help="small sizes, for tests")
-    for line in measure(TINY if parser.parse_args().tiny else Sizes()):
-        print(json.dumps(line), flush=True)
+    parser.add_argument(
+        "--config",
+        default="configs/supervised_cityscapes.py:mobilenet",
+        help="whose step is fed, its own data set aside",
+    )
+    options = parser.parse_args()
+    sizes = TINY if options.tiny else Sizes()
+    for line in measure_all(sizes):
+        measure.report(line)
+    with tempfile.TemporaryDirectory() as root:
+        write_pictures(pathlib.Path(root), sizes, ".png")
+        for line in measure_step(root, sizes, options.config):
+            measure.report(line)
 
 
 if __name__ == "__main__":

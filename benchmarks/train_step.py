@@ -8,6 +8,7 @@ already; the loader by itself; the step fed by the loader.
 
 import argparse
 import contextlib
+import functools
 import itertools
 import runpy
 import time
@@ -18,7 +19,7 @@ import jax
 import numpy as np
 
 from benchmarks import measure
-from jaxseg import initialization, reporting, sharding, train
+from jaxseg import initialization, sharding, train
 from jaxseg.data import inputs
 from jaxseg.methods import base
 
@@ -44,51 +45,45 @@ def run(config: dict[str, Any], *, steps: int) -> Iterator[dict[str, Any]]:
         devices=mesh.size,
         dtype=config["model"].get("dtype", "float32"),
     )
+    line = functools.partial(measure.line, sizes=sizes)
 
     host_batches = inputs.training_batches(config, dataset, start_step=0)
     with contextlib.closing(host_batches):
         fixed = sharding.to_devices(next(host_batches), mesh)
         began = time.perf_counter()
         step = train.compile_step(method, mesh, state, fixed)
-        yield sizes | dict(
-            what="train_step: trace and compile", seconds=time.perf_counter() - began
-        )
+        yield line("trace and compile a step", median=time.perf_counter() - began)
 
         seconds, state = time_steps(step, state, itertools.repeat(fixed), steps)
         plain = float(np.median(seconds))
-        yield sizes | dict(
-            what="train_step: step",
-            median_seconds=plain,
-            images_per_second=batch_size / plain,
-            peak_memory_gb=reporting.peak_memory() / 1e9,
-        )
+        yield line("step", median=plain, images_per_second=batch_size / plain, ratio=1)
 
         loading = float(np.median(list(time_loader(host_batches, steps))))
-        yield sizes | dict(
-            what="train_step: loader alone",
-            median_seconds=loading,
+        yield line(
+            "loader alone",
+            median=loading,
             images_per_second=batch_size / loading,
+            ratio=loading / plain,
         )
 
-        batches = sharding.prefetch(host_batches, mesh)
+        batches = sharding.Prefetch(host_batches, mesh)
         seconds, state = time_steps(step, state, batches, steps)
         fed = float(np.median(seconds))
-        hidden = 1 - max(fed - plain, 0.0) / loading
-        yield sizes | dict(
-            what="train_step: step fed by the loader",
-            median_seconds=fed,
+        yield line(
+            "step fed by the loader",
+            median=fed,
             images_per_second=batch_size / fed,
-            ratio_to_step=fed / plain,
-            share_of_loading_hidden=max(hidden, 0.0),
+            ratio=fed / plain,
+            share_of_loading_hidden=max(1 - max(fed - plain, 0.0) / loading, 0.0),
         )
 
 
 def time_steps(step, state, batches, steps: int) -> tuple[list[float], Any]:
-    """Seconds of each step, the first two left out."""
+    """Seconds of each step, with those that its batch is waited for, but for two."""
     seconds = []
-    for batch in itertools.islice(batches, steps + 2):
+    for _ in range(steps + 2):
         began = time.perf_counter()
-        state, metrics = step(state, batch)
+        state, metrics = step(state, next(batches))
         jax.block_until_ready(metrics)
         seconds.append(time.perf_counter() - began)
     return seconds[2:], state

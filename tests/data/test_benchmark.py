@@ -7,7 +7,10 @@ import sys
 
 def test_tiny_prints_one_json_object_a_line():
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.data", "--tiny"],
+        [
+            *(sys.executable, "-m", "benchmarks.data", "--tiny"),
+            *("--config", "configs/quickstart.py:tiny"),
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -23,4 +26,5 @@ def test_tiny_prints_one_json_object_a_line():
         assert {"what", "sizes", "device", "median", "peak_memory_mb"} <= line.keys()
     loaded = [line for line in lines if "images_per_second" in line]
     assert len(loaded) >= 4 and all(line["images_per_second"] > 0 for line in loaded)
+    assert 0 <= lines[-1]["share_of_loading_hidden"] <= 1
     assert loaded[0]["ratio"] == 1 and 0 < loaded[0]["decode_share"] < 1
