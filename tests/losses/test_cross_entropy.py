@@ -44,8 +44,7 @@ def test_weighted_mean_equals_a_loop(batch):
     )
 
 
-def test_value_and_gradient_equal_torch(batch):
-    torch = pytest.importorskip("torch", reason="the [torch] extra is not installed")
+def test_value_and_gradient_equal_torch(torch, batch):
     logits, labels = batch
     weights = np.array([0.5, 1.0, 2.0, 0.1], np.float32)
     loss, grad = jax.value_and_grad(cross_entropy)(

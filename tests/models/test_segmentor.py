@@ -64,9 +64,7 @@ def test_normalises_as_its_first_step(variables, apply, image):
     np.testing.assert_allclose(apply(image).stages[-1], stages[-1], atol=1e-4)
 
 
-def test_classify_maps_features_to_the_logits(variables, apply, image):
-    import torch
-
+def test_classify_maps_features_to_the_logits(torch, variables, apply, image):
     outputs = apply(image)
     logits = tiny().apply(variables, outputs.features, method="classify")
     assert logits.shape == outputs.features.shape[:3] + (5,)

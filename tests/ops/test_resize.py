@@ -12,9 +12,7 @@ def maps(h=7, w=9):
     return np.random.default_rng(0).normal(size=(2, h, w, 3)).astype(np.float32)
 
 
-def torch_interpolate(x, shape, **options):
-    import torch
-
+def torch_interpolate(torch, x, shape, **options):
     x = torch.from_numpy(np.moveaxis(x, -1, 1).copy())
     y = torch.nn.functional.interpolate(x, shape, **options)
     return np.moveaxis(y.numpy(), 1, -1)
@@ -22,17 +20,19 @@ def torch_interpolate(x, shape, **options):
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_bilinear_equals_torch(shape, align_corners):
+def test_bilinear_equals_torch(torch, shape, align_corners):
     x = maps()
-    wanted = torch_interpolate(x, shape, mode="bilinear", align_corners=align_corners)
+    wanted = torch_interpolate(
+        torch, x, shape, mode="bilinear", align_corners=align_corners
+    )
     ours = resize_bilinear(jnp.asarray(x), shape, align_corners=align_corners)
     np.testing.assert_allclose(ours, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_nearest_equals_torch(shape):
+def test_nearest_equals_torch(torch, shape):
     labels = np.random.default_rng(1).integers(0, 256, (2, 7, 9, 1), np.uint8)
-    wanted = torch_interpolate(labels.astype(np.float32), shape, mode="nearest")
+    wanted = torch_interpolate(torch, labels.astype(np.float32), shape, mode="nearest")
     ours = resize_nearest(jnp.asarray(labels[..., 0]), shape)
     assert ours.dtype == jnp.uint8
     np.testing.assert_array_equal(ours, wanted[..., 0])

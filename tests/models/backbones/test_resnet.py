@@ -60,10 +60,9 @@ def test_dilation_computes_the_strided_network_on_a_finer_grid(depth):
     np.testing.assert_allclose(fine[3][:, ::2, ::2], coarse[3], rtol=1e-4, atol=1e-3)
 
 
-def torch_basic_block(x, variables):
+def torch_basic_block(torch, x, variables):
     """A strided residual block in torch, from our variables."""
-    import torch
-    from torch.nn import functional as F
+    F = torch.nn.functional
 
     def conv_norm(y, name, **options):
         params, stats = variables["params"][name], variables["batch_stats"][name]
@@ -79,12 +78,12 @@ def torch_basic_block(x, variables):
     return np.moveaxis(F.relu(y).numpy(), 1, -1)
 
 
-def test_basic_block_equals_torch_on_even_sizes():
+def test_basic_block_equals_torch_on_even_sizes(torch):
     x = np.random.default_rng(0).normal(size=(2, 8, 10, 4)).astype(np.float32)
     block = BasicBlock(6, strides=2)
     variables = filled(block, x, train=False)
     ours = block.apply(variables, x, train=False)
-    np.testing.assert_allclose(ours, torch_basic_block(x, variables), atol=1e-5)
+    np.testing.assert_allclose(ours, torch_basic_block(torch, x, variables), atol=1e-5)
 
 
 def test_unknown_depth_names_the_known_ones():
