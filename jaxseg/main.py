@@ -54,6 +54,8 @@ def main(argv: list[str]) -> None:
             evaluate.run(config, WORKDIR.value)
         else:
             train.train(config, WORKDIR.value)
+    except KeyboardInterrupt:  # while evaluating; training saves first
+        sys.exit(130)
     except expected as error:
         reporting.log_failure(WORKDIR.value, error)
         sys.exit(1)
