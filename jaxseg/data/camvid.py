@@ -13,8 +13,8 @@ class CamVid(folder.Folder):
     """CamVid in SegNet's layout, or in one folder per split; see `folder.Folder`.
 
     A class table in the folder (`classes.json`) overrides SegNet's ids, in which void
-    is 11. If it names the classes of CamVid, their train ids are the usual ones
-    whatever ids and order the table has, so that one checkpoint fits every copy.
+    is 11. If it names the classes of CamVid, train ids, spelling and colours are the
+    usual ones whatever the table has, so that one checkpoint fits every copy.
     """
 
     root: str = "$JAXSEG_DATA/camvid"
@@ -71,8 +71,8 @@ def _in_usual_order(table: labels_lib.LabelSet) -> labels_lib.LabelSet:
     order = [found[key] for key in usual]
     return dataclasses.replace(
         table,
-        names=tuple(table.names[i] for i in order),
-        palette=tuple(table.palette[i] for i in order),
+        names=labels_lib.CAMVID.names,
+        palette=labels_lib.CAMVID.palette,
         raw_ids=tuple(table.class_raw_ids[i] for i in order),
     )
 
