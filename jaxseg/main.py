@@ -36,6 +36,7 @@ def main(argv: list[str]) -> None:
     from jaxseg.checkpoints import CheckpointError
     from jaxseg.hooks import TrainingDiverged
 
+    logging.set_verbosity(logging.WARNING)  # JAX says which backends are not there
     reporting.setup_logging(WORKDIR.value, is_main=jax.process_index() == 0)
     config = CONFIG.value.to_dict()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])

@@ -144,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="a picture, or a folder")
     parser.add_argument("--out", required=True, help="folder for the masks")
     options = parser.parse_args(arguments)
+    logging.set_verbosity(logging.ERROR)  # Orbax warns that it only reads
     try:
         if os.path.realpath(options.out) == os.path.realpath(options.images):
             raise config_lib.ConfigError("--out must be another folder than --images")
