@@ -125,7 +125,7 @@ class Checkpoints:
             self._damaged.remove(step)
         if step in self._manager.all_steps():
             return
-        if not np.isfinite(jax.device_get(optax.tree.norm(state.params))):
+        if not np.isfinite(jax.device_get(jax.jit(optax.tree.norm)(state.params))):
             raise CheckpointError(
                 f"the parameters at step {step} are not finite and were not saved; "
                 f"{self._last_good()}"
