@@ -130,19 +130,27 @@ def test_a_second_signal_exits_at_once(tmp_path):
     assert code == 128 + signal.SIGTERM
 
 
+def whole_checkpoints(workdir):
+    folder = workdir / "checkpoints"
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_from_the_last_whole_checkpoint(tmp_path):
-    process = start(*LONG, "--config.every.checkpoint=1", "--workdir", tmp_path)
-    wait_for(tmp_path / "checkpoints" / "[1-9]*", process)
+    flags = (*LONG, "--config.every.checkpoint=1", "--workdir", tmp_path)
+    process = start(*flags)
+    while len(whole_checkpoints(tmp_path)) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
     wait_for(tmp_path / "checkpoints" / "*tmp*", process)
     process.kill()
     process.wait()
-    whole = [
-        int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()
-    ]
-    again = ("--config.every.checkpoint=1", "--workdir", tmp_path)
-    process = start(*LONG, *again)
-    wait_for(tmp_path / "checkpoints" / str(max(whole) + 5), process)
+    newest = whole_checkpoints(tmp_path)[-1]
+    process = start(*flags)
+    while whole_checkpoints(tmp_path)[-1] < newest + 5:
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
-    assert code == 0 and f"resuming from {tmp_path}" in output
+    assert code == 0 and f"checkpoints, step {newest}\n" in output
