@@ -1,7 +1,7 @@
 """How fast pictures are read, augmented and stacked: one JSON object a line.
 
     python -m benchmarks.data              crops of 512x1024 from 1024x2048 pictures
-    python -m benchmarks.data --tiny       a second's worth of small ones, for tests
+    python -m benchmarks.data --tiny       small ones, for tests
 
 The pictures are made (smooth colours with noise, as PNG and as JPEG of quality 95,
 masks of 19 classes) and written to a temporary folder. Reported per line: images a

@@ -16,6 +16,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
     config.data = dict(
         name="scenes.Scenes",
+        split="train",
         height=96,
         width=128,
         num_train=3_000,
@@ -48,7 +49,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.sharding = ()  # all replicated
 
     config.init_from = ""
+    # Steps between; pictures: how many an evaluation shows; profile: the step to
+    # trace from, 0 for never. An evaluation also saves a checkpoint.
     config.every = dict(log=50, checkpoint=200, evaluate=200, pictures=4, profile=0)
+    # `metrics` are those TensorBoard shows; metrics.jsonl has all.
     config.evals = dict(
         val=dict(split="val", batch_size=20, metrics=("mean_iou", "pixel_accuracy"))
     )

@@ -19,6 +19,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
     config.data = dict(
         name="camvid.CamVid",
+        split="train",
         root="$JAXSEG_DATA/camvid",
         form="folder",  # "tfds" reads ArrayRecord files, made on first use
         tfds_dir="",
@@ -51,7 +52,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.sharding = ()  # all replicated
 
     config.init_from = "$JAXSEG_DATA/weights/mobilenet_v2_1.0_224.safetensors"
+    # Steps between; pictures: how many an evaluation shows; profile: the step to
+    # trace from, 0 for never. An evaluation also saves a checkpoint.
     config.every = dict(log=20, checkpoint=100, evaluate=200, pictures=4, profile=0)
+    # `metrics` are those TensorBoard shows; metrics.jsonl has all.
     config.evals = dict(
         val=dict(
             split="val",

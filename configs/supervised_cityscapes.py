@@ -20,8 +20,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
     config.data = dict(
         name="cityscapes.Cityscapes",
+        split="train",
         root="$JAXSEG_DATA/cityscapes",
-        form="tfds",  # "folder" reads the pictures themselves: slower, no preparation
+        form="tfds",  # "folder" reads the pictures themselves, without preparation
         tfds_dir="",
         batch_size=8,
         crop=(512, 1024),
@@ -52,7 +53,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.sharding = ()  # all replicated
 
     config.init_from = ""
+    # Steps between; pictures: how many an evaluation shows; profile: the step to
+    # trace from, 0 for never. An evaluation also saves a checkpoint.
     config.every = dict(log=50, checkpoint=2_000, evaluate=2_000, pictures=4, profile=0)
+    # `metrics` are those TensorBoard shows; metrics.jsonl has all.
     config.evals = dict(
         val=dict(split="val", batch_size=8, metrics=("mean_iou", "pixel_accuracy"))
     )

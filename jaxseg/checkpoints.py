@@ -22,7 +22,7 @@ from jaxseg.sharding import path_name
 from jaxseg.state import TrainState
 
 FOLDER = "checkpoints"
-PARTIAL = ("params", "batch_stats")  # read without the sub-networks nobody asks for
+PARTIAL = ("params", "batch_stats")  # may hold sub-networks that nobody asks for
 
 
 class CheckpointError(RuntimeError):
@@ -88,7 +88,8 @@ class Checkpoints:
     @property
     def latest_step(self) -> int | None:
         """The newest step that was saved whole, or None."""
-        return self._manager.latest_step()
+        readable = set(self._manager.all_steps()) - self._damaged
+        return max(readable, default=None)
 
     @property
     def best_step(self) -> int | None:
@@ -170,7 +171,8 @@ class Checkpoints:
     ) -> TrainState:
         """Reads the step, the parameters and the running statistics, no more.
 
-        Sub-networks of which the target has no parameters are left on disk.
+        Sub-networks of which the target has no parameters are read too, since Orbax
+        reads whole items, and dropped.
         """
         target = target.replace(opt_state=None, memory=None)
         return self._restore(target, step, ("loop", "params", "batch_stats"))
@@ -242,6 +244,8 @@ class Checkpoints:
         """Reads shapes and dtypes of one item; the manager would read all items'."""
         path = epath.Path(self.folder) / str(step) / item
         if not path.exists():
+            if item in ("loop", "params"):
+                raise FileNotFoundError(f"{path} is missing")
             return {}
         return ocp.StandardCheckpointHandler().metadata(path).tree
 
@@ -259,7 +263,8 @@ class Checkpoints:
 
     def _last_good(self) -> str:
         """Says what is on disk, asking the disk and not the manager's plans."""
-        steps = sorted(int(name) for name in os.listdir(self.folder) if name.isdigit())
+        found = {int(name) for name in os.listdir(self.folder) if name.isdigit()}
+        steps = sorted(found - self._damaged)
         if not steps:
             return "no checkpoint was saved before"
         return f"the last good checkpoint, step {steps[-1]}, is intact"

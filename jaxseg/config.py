@@ -28,7 +28,7 @@ SECTIONS = (
     "every",
     "evals",
 )
-INTERVALS = ("log", "checkpoint", "evaluate", "pictures", "profile")
+EVERY = ("log", "checkpoint", "evaluate", "pictures", "profile")
 EVALUATION = ("split", "batch_size", "canvas", "metrics")
 REQUIRED = ("total_steps", "data", "model", "method", "data.batch_size", "data.crop")
 
@@ -165,7 +165,7 @@ def check(config: Mapping[str, Any]) -> None:
         ConfigError: naming the key and the nearest known one.
     """
     _check_keys("config", config, SECTIONS)
-    _check_keys("config.every", config.get("every", {}), INTERVALS)
+    _check_keys("config.every", config.get("every", {}), EVERY)
     for name, spec in config.get("evals", {}).items():
         _check_keys(f"config.evals.{name}", spec, EVALUATION)
         if "split" not in spec:

@@ -123,7 +123,7 @@ def make_evaluator(
 
     Raises:
         ConfigError: if an evaluation names a score that does not exist.
-        PictureError or FileNotFoundError: if a split is not there, now rather than at
+        ValueError or FileNotFoundError: if a split is not there, now rather than at
             the first evaluation.
     """
     labels = method.labels
@@ -225,24 +225,25 @@ def restore(
 ) -> TrainState:
     """Reads parameters and running statistics, no optimiser state and no memory.
 
-    The work folder's newest checkpoint is meant if it holds one, else `init_from`: a
-    run, or a file that fills the whole segmentor.
+    The work folder's newest checkpoint is meant if it holds one, else that of the run
+    that `init_from` names.
 
     Raises:
         CheckpointError: if there is neither.
-        ConfigError: if the run is of another model or other classes.
+        ConfigError: if the run is of another model or other classes, or `init_from`
+            names a file of weights, which lack the classifier.
     """
-    target = initialization.describe(config, method, mesh)
-    source = config.get("init_from", "")
-    if workfolder.holds_checkpoint(workdir):
-        source = workdir
-    source = workfolder.run_folder(config_lib.expand(source)) or workdir
-    logging.info("evaluating %s", source)
+    source = workdir
+    if config.get("init_from") and not workfolder.holds_checkpoint(workdir):
+        source = workfolder.run_folder(config_lib.expand(config["init_from"]))
     if os.path.isfile(source):
-        state = initialization.fresh(config, method, target)
-        return initialization.from_weights(source, state, target, whole=True)
+        raise config_lib.ConfigError(
+            f"{workdir} holds no checkpoint, and {source} no classifier, so there is "
+            "nothing to evaluate: train first, or name a run in config.init_from"
+        )
+    logging.info("evaluating %s", source)
     workfolder.check_same_model(config, source, method.labels)
-    target = inference.predicting(target)
+    target = inference.predicting(initialization.describe(config, method, mesh))
     target = target.replace(
         params={"segmentor": target.params["segmentor"]},
         batch_stats={k: v for k, v in target.batch_stats.items() if k == "segmentor"},

@@ -62,7 +62,8 @@ def due(config: Mapping[str, Any], what: str, step: int) -> bool:
     Args:
         config: a whole config; `every` and `total_steps` are read.
         what: "log", "checkpoint" or "evaluate". An interval of 0 leaves only the last
-            step, which is always logged, saved and evaluated.
+            step, which is always logged, saved and evaluated. A step that is evaluated
+            is saved too.
         step: the number of steps done.
     """
     interval = config.get("every", {}).get(what, DEFAULT_INTERVALS[what])

@@ -23,7 +23,7 @@ def predicting(state: TrainState) -> TrainState:
 def make_predict(
     method: Method, mesh: Mesh
 ) -> Callable[[TrainState, Batch], jax.Array]:
-    """Compiles `(state, batch) -> class ids`, uint8 [B, H, W] or int32 above 255.
+    """Compiles `(state, batch) -> class ids`, uint8 [B, H, W].
 
     The method never sees the labels of the batch.
     """
@@ -48,7 +48,7 @@ def make_count(
         prediction = _class_ids(method, state, batch)
         truth = jnp.where(batch["valid"][:, None, None], batch["label"], IGNORE)
         confusion = confusion_matrix(
-            truth, prediction.astype(jnp.int32), num_classes=method.labels.num_classes
+            truth, prediction, num_classes=method.labels.num_classes
         )
         return confusion, prediction
 
@@ -59,8 +59,7 @@ def make_count(
 def _class_ids(method: Method, state: TrainState, batch: Batch) -> jax.Array:
     unlabelled = {key: value for key, value in batch.items() if key != "label"}
     logits = method.predict(state, unlabelled)
-    small = method.labels.num_classes <= 255
-    return jnp.argmax(logits, axis=-1).astype(jnp.uint8 if small else jnp.int32)
+    return jnp.argmax(logits, axis=-1).astype(jnp.uint8)  # 255 is no class
 
 
 def local_rows(array: jax.Array) -> np.ndarray:

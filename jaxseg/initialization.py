@@ -108,31 +108,14 @@ def from_run(path: str, state: TrainState, target: TrainState) -> TrainState:
     )
 
 
-def from_weights(
-    path: str, state: TrainState, target: TrainState, *, whole: bool = False
-) -> TrainState:
+def from_weights(path: str, state: TrainState, target: TrainState) -> TrainState:
     """Fills the segmentor from a file of published weights.
 
     Its function in evaluation is the published one; before training, `calibrate`.
-
-    Args:
-        path: the file.
-        state: gives what the file does not hold.
-        target: says where arrays are placed.
-        whole: refuse a file that leaves anything to chance, as to evaluate it.
-
-    Raises:
-        ConfigError: if the file should be whole and is not.
     """
     params, stats, report = load_weights(
         path, state.params["segmentor"], state.batch_stats.get("segmentor", {})
     )
-    if whole and report.kept:
-        raise config_lib.ConfigError(
-            f"{path} holds no {report.kept[0]} and {len(report.kept) - 1} other arrays "
-            "of the model, so there is nothing to evaluate; train first, or name a run "
-            "in config.init_from"
-        )
     logging.info("starting from %s", report)
     return replace_segmentor(state, target, params, stats)
 

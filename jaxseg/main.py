@@ -2,12 +2,11 @@
 
     python -m jaxseg.main --config configs/quickstart.py --workdir runs/quickstart
 
-Any key of the config can be set behind it: `--config.optimizer.momentum=0.8`.
+Any key of the config can be set behind it: `--config.schedule.peak=2e-3`.
 """
 
 import json
 import sys
-from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -70,7 +69,7 @@ def parse(argv: list[str]) -> list[str]:
         sys.exit(f"unknown config key: {error.args[0]}")
 
 
-def run() -> Any:
+def run() -> None:
     """Parses the command line and runs `main`."""
     flags.mark_flags_as_required(["config"])
     app.run(main, flags_parser=parse)

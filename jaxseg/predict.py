@@ -22,13 +22,11 @@ from absl import logging
 from jaxseg import config as config_lib
 from jaxseg import evaluate, inference, sharding, visualize, workfolder
 from jaxseg.checkpoints import CheckpointError
-from jaxseg.data import pictures
+from jaxseg.data import folder, pictures
 from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import PictureError
 from jaxseg.methods import base
 from jaxseg.state import TrainState
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def load(workdir: str) -> tuple[Callable[[np.ndarray], np.ndarray], LabelSet]:
@@ -80,21 +78,16 @@ def list_pictures(path: str) -> list[pathlib.Path]:
 
     Raises:
         FileNotFoundError: if there is none.
+        ValueError: if two have the same name, and so would their masks.
     """
     root = pathlib.Path(path)
     if root.is_file():
         return [root]
-    found = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES)
-    stems = [p.stem for p in found]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise config_lib.ConfigError(
-            f"{path} has several pictures named {', '.join(twice[:3])}: their masks "
-            "would overwrite each other"
-        )
+    found = list(folder.files_by_name(root).values())
     if not found:
         raise FileNotFoundError(
-            f"{path} is no picture and no folder with pictures ({', '.join(SUFFIXES)})"
+            f"{path} is no picture and no folder with pictures "
+            f"({', '.join(folder.SUFFIXES)})"
         )
     return found
 
@@ -150,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise config_lib.ConfigError("--out must be another folder than --images")
         files = list_pictures(options.images)
         predict, labels = load(options.workdir)
-    except (config_lib.ConfigError, CheckpointError, FileNotFoundError) as error:
+    except (ValueError, CheckpointError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     failed = write_masks(predict, labels, files, options.out)
     print(f"wrote {len(files) - failed} masks to {options.out}")

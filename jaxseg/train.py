@@ -83,7 +83,8 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
         scores: Scores | None = None
         due = start > 0 and hooks.due(config, "evaluate", start)
         if due and not checkpoints.has_scores(start):
-            # A signal came between this step and its scores.
+            # A signal came between this step and its scores. They are reported, but a
+            # checkpoint that is there is not written again to attach them.
             scores = evaluator(state, report, stop=stop)
         if start < config["total_steps"] and not stop():
             state, scores = run_steps(run, state)
@@ -91,10 +92,13 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
         if not stop() and scores is None:
             scores = evaluator(state, report, stop=stop)
         if stop():
+            saved = checkpoints.latest_step
             logging.info(
-                "stopped by %s: step %s is saved; the same command resumes from there",
+                "stopped by %s: %s",
                 stop.name,
-                checkpoints.latest_step,
+                "no step was done yet"
+                if saved is None
+                else f"step {saved} is saved; the same command resumes from there",
             )
             return {}
     return {name: dict(values) for name, values in (scores or {}).items()}
@@ -145,21 +149,31 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
                     log.write(step, skipped_pictures=batches.skipped)
                 evaluating = hooks.due(config, "evaluate", step) and not stopping
                 if evaluating or stopping or hooks.due(config, "checkpoint", step):
-                    log.check()
-                    with log.paused():
-                        scores = None
-                        if evaluating:
-                            scores = run.evaluator(state, run.report, stop=run.stop)
-                        run.checkpoints.save(state, metrics=best_metrics(scores))
+                    scores = score_and_save(run, state, log, evaluating=evaluating)
                     if run.stop():  # only here, where the step is saved
                         break
         except (hooks.TrainingDiverged, CheckpointError):
             raise
-        except Exception:
+        except Exception as error:
             save_steps_done(run, state, log, start)
-            if not run.stop():  # worker processes may die of the same signal
+            if not run.stop():
                 raise
+            # Worker processes may have died of the same signal.
+            logging.warning("while stopping: %s: %s", type(error).__name__, error)
     return state, scores
+
+
+def score_and_save(
+    run: Run, state: TrainState, log: hooks.TrainingLog, *, evaluating: bool
+) -> Scores | None:
+    """Evaluates a state if it is time to, and begins to save it with the scores."""
+    log.check()
+    scores = None
+    with log.paused():
+        if evaluating:
+            scores = run.evaluator(state, run.report, stop=run.stop)
+        run.checkpoints.save(state, metrics=best_metrics(scores))
+    return scores
 
 
 def save_steps_done(
@@ -205,10 +219,10 @@ def compile_step(
 
 
 def best_metrics(scores: Scores | None) -> dict[str, float] | None:
-    """Returns the numbers by which a checkpoint is best: of "val" if there is one.
+    """Returns the numbers by which a checkpoint is best: of the evaluation "val".
 
-    Otherwise they are the first evaluation's; None if the mean IoU is not defined, as
-    on a split without labels.
+    Without one of that name they are the first evaluation's. None if the mean IoU is
+    not defined, as on a split without labels.
     """
     if not scores:
         return None

@@ -10,10 +10,11 @@ from typing import Any
 import jax
 
 from jaxseg import config as config_lib
+from jaxseg.checkpoints import FOLDER
 from jaxseg.config import ConfigError
 from jaxseg.data.labels import LabelSet
 
-# What may change between two starts of a run: it does not change what is learnt.
+# What a run may be resumed with: where data lies, how it is read, what is reported.
 MAY_CHANGE = (
     "every",
     "evals",
@@ -95,13 +96,14 @@ def check_same_model(config: Mapping[str, Any], workdir: str, labels: LabelSet) 
 
 def holds_checkpoint(workdir: str) -> bool:
     """Whether a folder is a run's, with at least one whole checkpoint."""
-    folder = os.path.join(workdir, "checkpoints")
+    folder = os.path.join(workdir, FOLDER)
     return os.path.isdir(folder) and any(n.isdigit() for n in os.listdir(folder))
 
 
 def run_folder(path: str) -> str:
     """The work folder of a run, given it or its folder of checkpoints."""
-    return os.path.dirname(path) if os.path.basename(path) == "checkpoints" else path
+    path = os.path.normpath(path)
+    return os.path.dirname(path) if os.path.basename(path) == FOLDER else path
 
 
 def read_config(workdir: str) -> dict[str, Any] | None:

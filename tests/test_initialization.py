@@ -4,7 +4,6 @@ import pytest
 
 from jaxseg import initialization, sharding
 from jaxseg.checkpoints import Checkpoints
-from jaxseg.config import ConfigError
 from jaxseg.data import inputs
 from tests.test_train import assert_same, build, make_config
 
@@ -105,11 +104,3 @@ def test_training_starts_from_what_the_weights_know(pretrained):
         return np.corrcoef(*deepest)[0, 1]
 
     assert resemblance(loaded) < 0.5 < resemblance(calibrated)
-
-
-def test_a_file_without_a_head_is_not_enough_to_evaluate(pretrained):
-    config, method, _, loaded, _ = pretrained
-    with pytest.raises(ConfigError, match="nothing to evaluate"):
-        initialization.from_weights(
-            config["init_from"], loaded, jax.eval_shape(lambda: loaded), whole=True
-        )

@@ -41,7 +41,7 @@ def test_one_picture_is_predicted_the_same_each_time(run, tmp_path):
 def test_pictures_whose_masks_would_collide_are_named(tmp_path):
     photo(tmp_path / "a.png")
     photo(tmp_path / "a.jpg")
-    with pytest.raises(ConfigError, match="several pictures named a"):
+    with pytest.raises(ValueError, match="several files of one name: a"):
         predict.list_pictures(str(tmp_path))
 
 

@@ -49,7 +49,8 @@ class Scene:
     sky: np.ndarray  # [2, 3] colours at the top and at the horizon
 
     @classmethod
-    def plan(cls, rng, height, width):
+    def plan(cls, rng: np.random.RandomState, height: int, width: int) -> "Scene":
+        """Chooses where the camera stands, the road, the sun and the sky."""
         horizon = height * rng.uniform(0.38, 0.48)
         vanishing = width * rng.uniform(0.36, 0.64)
         kerbs = (-rng.uniform(3.2, 5.2), rng.uniform(1.9, 3.0))
@@ -78,7 +79,7 @@ class Scene:
 class Patch:
     """The part of the canvas around a thing; x, y in metres from where it stands."""
 
-    def __init__(self, scene, x, z, reach, tall):
+    def __init__(self, scene: Scene, x, z, reach, tall):
         scale = scene.focal / z  # pixels a metre
         foot = scene.eye * scale
         up = (foot - scene.rows[:, 0]) / scale
@@ -97,6 +98,7 @@ class Patch:
         self.haze, self.hazy = scene.haze, np.float32(min(z / 90, 0.4))
 
     def fill(self, mask, colour, class_id):
+        """Paints the pixels of a mask, lit from the sun's side and pale afar."""
         colour = np.asarray(colour, np.float32) * self.light
         colour += (self.haze - colour) * self.hazy
         np.copyto(self.image, colour, where=mask[..., None])
@@ -114,17 +116,17 @@ class Patch:
         return max(metres, pixels * self.metre)
 
 
-def vary(rng, amount):
+def vary(rng: np.random.RandomState, amount: float) -> np.ndarray:
     """A change of colour [3] by up to so many grey levels either way."""
     return rng.uniform(-amount, amount, 3).astype(np.float32)
 
 
-def material(rng, *choices):
+def material(rng: np.random.RandomState, *choices: int) -> np.ndarray:
     """A colour [3] of one of the given materials, of all if none is given."""
     return materials(rng, 1, *choices)[0]
 
 
-def materials(rng, num, *choices):
+def materials(rng: np.random.RandomState, num: int, *choices: int) -> np.ndarray:
     """Colours [num, 3] of the given materials, of all if none is given."""
     index = rng.randint(len(choices) or len(MATERIALS), size=num)
     if choices:
@@ -144,7 +146,9 @@ def _noise(cell: int) -> np.ndarray:
     return np.ascontiguousarray(grid)
 
 
-def texture(rng, shape, cell):
+def texture(
+    rng: np.random.RandomState, shape: tuple[int, ...], cell: int
+) -> np.ndarray:
     """A window [h, w] at a random place of the noise."""
     rows, columns = (
         (rng.randint(512) + np.arange(size, dtype=np.int32)) % 512 for size in shape
@@ -152,6 +156,6 @@ def texture(rng, shape, cell):
     return _noise(cell)[rows[:, None], columns]
 
 
-def fraction(x):
+def fraction(x: np.ndarray) -> np.ndarray:
     """What is left of the whole numbers, 0 <= x < 1."""
     return x - np.floor(x)

@@ -22,6 +22,7 @@ from jaxseg.data.scene_canvas import (
     SKY,
     TREE,
     WHITE,
+    Scene,
     fraction,
     material,
     materials,
@@ -33,7 +34,7 @@ _TINTS = np.array(
 )
 
 
-def paint_sky(scene, rng):
+def paint_sky(scene: Scene, rng: np.random.RandomState) -> None:
     """A sky that grows paler towards the horizon, with clouds."""
     height, width = scene.label.shape
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None] * 2
@@ -46,7 +47,7 @@ def paint_sky(scene, rng):
     scene.label[:] = SKY
 
 
-def paint_skyline(scene, rng):
+def paint_skyline(scene: Scene, rng: np.random.RandomState) -> None:
     """Far houses and tree tops along the horizon."""
     height, width = scene.label.shape
     steps = np.cumsum(rng.uniform(0.04, 0.14, 32)) * width
@@ -71,7 +72,7 @@ def paint_skyline(scene, rng):
     np.copyto(scene.label, np.where(is_trees, TREE, BUILDING), "unsafe", where=mask)
 
 
-def paint_ground(scene, rng):
+def paint_ground(scene: Scene, rng: np.random.RandomState) -> None:
     """Road with markings between the kerbs, pavement beyond them."""
     below = scene.rows[:, 0] > 0
     z = np.float32(scene.focal * scene.eye) / scene.rows[below]  # [h, 1]
@@ -98,7 +99,7 @@ def paint_ground(scene, rng):
     scene.label[below] = np.where(is_pavement, PAVEMENT, ROAD)
 
 
-def _road_marks(scene, rng, x, z):
+def _road_marks(scene: Scene, rng: np.random.RandomState, x, z):
     """Which ground points [h, W] are painted: centre line, edge lines, a crossing."""
     left, right = scene.kerbs
     half = np.maximum(np.float32(0.5 * scene.pixel / scene.focal) * z, 0.08)
@@ -113,13 +114,13 @@ def _road_marks(scene, rng, x, z):
     return marks
 
 
-def _side_columns(scene, side, x):
+def _side_columns(scene: Scene, side, x):
     """The columns [w] that see the plane at X = x, and how far it is there [w]."""
     columns = np.flatnonzero(scene.columns * side > 0.5)
     return columns, np.float32(scene.focal * abs(x)) / np.abs(scene.columns[columns])
 
 
-def paint_house_fronts(scene, rng, side):
+def paint_house_fronts(scene: Scene, rng: np.random.RandomState, side) -> None:
     """A row of houses along the street, with gaps that show the next one's end wall."""
     num = 14
     lengths = rng.uniform(5, 11, num)
@@ -146,7 +147,7 @@ def paint_house_fronts(scene, rng, side):
     _fill_columns(scene, columns, mask, colour, BUILDING)
 
 
-def _facade_colours(rng, house, tall, *, along, up, z):
+def _facade_colours(rng: np.random.RandomState, house, tall, *, along, up, z):
     """Walls, roofs and windows [H, w, 3] of the house [w] that each column sees."""
     num = len(tall)
     wall = materials(rng, num, LIGHT_GREY, GREY, WHITE, BRICK, SAND, OCHRE)
@@ -169,14 +170,14 @@ def _facade_colours(rng, house, tall, *, along, up, z):
     return colour
 
 
-def _fill_columns(scene, columns, mask, colour, class_id):
+def _fill_columns(scene: Scene, columns, mask, colour, class_id):
     span = slice(columns[0], columns[-1] + 1)
     np.copyto(scene.image[:, span], colour, "unsafe", where=mask[..., None])
     if class_id is not None:
         np.copyto(scene.label[:, span], class_id, "unsafe", where=mask)
 
 
-def paint_fence(scene, rng, side):
+def paint_fence(scene: Scene, rng: np.random.RandomState, side) -> None:
     """Railings along the kerb; what is seen between the bars counts as fence."""
     if rng.random_sample() < 0.45:
         return
@@ -197,7 +198,7 @@ def paint_fence(scene, rng, side):
     np.copyto(scene.label[:, columns[0] : columns[-1] + 1], FENCE, where=mask)
 
 
-def paint_bonnet(scene, rng):
+def paint_bonnet(scene: Scene, rng: np.random.RandomState) -> None:
     """The camera's own car at the bottom edge, which has no class."""
     height, width = scene.label.shape
     paint, depth = material(rng), rng.uniform(-0.02, 0.09) * height
@@ -210,7 +211,7 @@ def paint_bonnet(scene, rng):
     np.copyto(scene.label[rows], labels.IGNORE, where=inside > 0)
 
 
-def develop(image, rng):
+def develop(image: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     """Lens blur, light of the day, sensor noise: uint8 [H, W, 3]."""
     for axis in (0, 1):
         first, last = image.take([0], axis), image.take([-1], axis)

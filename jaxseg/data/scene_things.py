@@ -1,5 +1,7 @@
 """What stands on a street, each painted on the patch around it: `paint_things`."""
 
+from typing import Any
+
 import numpy as np
 
 from jaxseg.data import labels
@@ -22,12 +24,13 @@ from jaxseg.data.scene_canvas import (
     TREE,
     WHITE,
     Patch,
+    Scene,
     material,
     texture,
 )
 
 
-def paint_things(scene, things, rng):
+def paint_things(scene: Scene, things, rng: np.random.RandomState) -> None:
     """Things (painter, X, Z, reach to either side, height) from far to near."""
     for paint, x, z, reach, tall in sorted(things, key=lambda thing: -thing[2]):
         patch = Patch(scene, x, z, reach, tall)
@@ -35,7 +38,7 @@ def paint_things(scene, things, rng):
             paint(patch, rng)
 
 
-def pavement_things(scene, rng):
+def pavement_things(scene: Scene, rng: np.random.RandomState) -> list[Any]:
     """Trees, lamps, signs, people and bins for both pavements."""
     kinds = (
         (_tree, 2, (5, 13), (2.6, 6.8), (0.9, 0.3)),
@@ -55,7 +58,7 @@ def pavement_things(scene, rng):
     return things
 
 
-def road_things(scene, rng):
+def road_things(scene: Scene, rng: np.random.RandomState) -> list[Any]:
     """Cars, from behind or from the side, and people who cross."""
     left, right = scene.kerbs
     things = []
@@ -73,7 +76,7 @@ def road_things(scene, rng):
     return things
 
 
-def _tree(patch, rng):
+def _tree(patch: Patch, rng: np.random.RandomState) -> None:
     x, y = patch.x, patch.y
     bark = material(rng, BRICK, DARK_GREY, GREY) * 0.7
     trunk = patch.at_least(rng.uniform(0.13, 0.22), 1.2)
@@ -88,7 +91,7 @@ def _tree(patch, rng):
     patch.fill(crown, leaf * shade[..., None], TREE)
 
 
-def _lamp(patch, rng):
+def _lamp(patch: Patch, rng: np.random.RandomState) -> None:
     x, y = patch.x, patch.y
     metal = material(rng, DARK_GREY, BLACK, GREEN, GREY)
     half = patch.at_least(0.1, 1.5)
@@ -101,7 +104,7 @@ def _lamp(patch, rng):
     patch.fill(head, metal * 0.7, POLE)
 
 
-def _sign_post(patch, rng):
+def _sign_post(patch: Patch, rng: np.random.RandomState) -> None:
     x, y = patch.x, patch.y
     half, reach = patch.at_least(0.09, 1.5), patch.at_least(rng.uniform(0.48, 0.65), 5)
     middle = rng.uniform(2.3, 2.8)
@@ -122,7 +125,7 @@ def _sign_post(patch, rng):
     patch.fill(bar & (distance < 0.3), border * 0.8, SIGN)
 
 
-def _person(patch, rng):
+def _person(patch: Patch, rng: np.random.RandomState) -> None:
     tall = rng.uniform(1.6, 1.9)
     x, y = patch.x / np.float32(tall), patch.y / np.float32(tall)
     top = material(rng, RED, BLUE, GREEN, BLACK, OCHRE, WHITE)
@@ -140,7 +143,7 @@ def _person(patch, rng):
     patch.fill(head & (y > 0.94), skin * 0.5, PERSON)
 
 
-def _bin(patch, rng):
+def _bin(patch: Patch, rng: np.random.RandomState) -> None:
     colour = material(rng)
     patch.shadow(0.5)
     body = (np.abs(patch.x) < 0.26 + 0.06 * patch.y) & (patch.y > 0) & (patch.y < 1)
@@ -148,7 +151,7 @@ def _bin(patch, rng):
     patch.fill(body & (patch.y > 0.86), colour * 0.7, labels.IGNORE)
 
 
-def _car_from_behind(patch, rng):
+def _car_from_behind(patch: Patch, rng: np.random.RandomState) -> None:
     x, y = patch.x, patch.y
     paint, glass = material(rng), material(rng, BLACK, BLUE, DARK_GREY)
     patch.shadow(1.15)
@@ -169,7 +172,7 @@ def _car_from_behind(patch, rng):
     patch.fill(plate, MATERIALS[WHITE], CAR)
 
 
-def _paint_flank(patch, paint, glass):
+def _paint_flank(patch: Patch, paint, glass) -> None:
     """The side of the car that turns to the camera, four metres deep."""
     far = patch.z / (patch.z + 3.6)  # how much smaller its front end is
     inner = -0.9 if patch.offset > 0 else 0.9
@@ -192,7 +195,7 @@ def _paint_flank(patch, paint, glass):
     patch.fill(wheel, MATERIALS[BLACK] * 0.7, CAR)
 
 
-def _car_from_the_side(patch, rng):
+def _car_from_the_side(patch: Patch, rng: np.random.RandomState) -> None:
     x, y = patch.x, patch.y
     paint, glass = material(rng), material(rng, BLACK, BLUE, DARK_GREY)
     patch.shadow(2.2)

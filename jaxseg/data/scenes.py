@@ -104,7 +104,9 @@ class ScenesSource:
         return f"scenes/{self._split}/{index:05d}"
 
 
-def draw(rng: np.random.RandomState, height: int, width: int):
+def draw(
+    rng: np.random.RandomState, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """One street.
 
     Returns:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from jaxseg import config
 from jaxseg.pretrained import mobilenet_v2, safetensors
 
 Tree = Mapping[str, Any]
@@ -60,13 +61,9 @@ def load_weights(
         ValueError: the file is damaged, of an unknown network, or does not fit the
             backbone; all missing, surplus and misshapen arrays are named.
     """
-    expanded = os.path.expanduser(os.path.expandvars(str(path)))
+    expanded = config.expand(str(path))
     if not os.path.isfile(expanded):
-        shown = expanded if expanded == str(path) else f"{expanded} (given as {path})"
-        raise FileNotFoundError(
-            f"there is no weights file {shown}; a variable that is not set stays as "
-            "written"
-        )
+        raise FileNotFoundError(f"there is no weights file {expanded}")
     tensors = safetensors.read(expanded)
     if not any(name.startswith(mobilenet_v2.PREFIX) for name in tensors):
         raise ValueError(

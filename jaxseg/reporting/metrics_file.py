@@ -38,8 +38,8 @@ class MetricsFile:
     def rewind(self, step: int) -> None:
         """Removes what a run wrote after `step`, and a line that broke off.
 
-        A run that resumes at `step` then reads as if it had never stopped. The file is
-        exchanged as a whole: a process killed meanwhile leaves the old one.
+        So no step of a resumed run is reported twice. The file is exchanged as a
+        whole: a process killed meanwhile leaves the old one.
         """
         if not os.path.exists(self._path):
             return

@@ -58,7 +58,7 @@ class Report:
         self._writer.close()
 
     def start(self, step: int, params: Any) -> None:
-        """Begins training, or goes on with it: what was written after `step` is lost.
+        """Begins training, or goes on: later lines of metrics.jsonl are removed.
 
         Args:
             step: steps done before.
@@ -99,7 +99,8 @@ class Report:
             means: metrics by name, `learning_rate` among them.
             timing: seconds_per_step, data_seconds_per_step, images_per_second,
                 eta_seconds.
-            extra: counts, such as skipped_pictures.
+            extra: counts, such as skipped_pictures, how often one was met since the
+                start of this process.
         """
         if self._metrics is None:
             return

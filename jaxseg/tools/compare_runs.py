@@ -34,7 +34,11 @@ def read_lines(workdir: str, split: str) -> list[dict[str, Any]]:
         )
     with open(path, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
-    by_step = {line["step"]: line for line in lines if line["split"] == split}
+    scored = [line for line in lines if line["split"] == split]
+    names = sorted({line.get("evaluation", split) for line in scored})
+    if len(names) > 1:
+        raise ConfigError(f"{path} scores {split!r} in several evaluations: {names}")
+    by_step = {line["step"]: line for line in scored}
     if not by_step:
         splits = sorted({line["split"] for line in lines})
         raise ConfigError(f"{path} has no evaluation {split!r}; there are: {splits}")
@@ -66,16 +70,18 @@ def score_table(runs: Sequence[Sequence[dict[str, Any]]], names: Sequence[str]) 
 
 
 def curve_table(runs: Sequence[Sequence[dict[str, Any]]]) -> str:
-    """Writes the mean IoU by step, one column a run, as a Markdown table."""
+    """Writes the mean IoU at the steps that all runs have, one column a run."""
     header = ["step", *(f"run {i}" for i in range(len(runs)))]
     table = [header, ["---"] * len(header)]
-    for lines in zip(*runs, strict=False):
-        scores = [f"{line['mean_iou']:.4f}" for line in lines]
-        table.append([str(lines[0]["step"]), *scores])
+    curves = [{line["step"]: line["mean_iou"] for line in lines} for lines in runs]
+    for step in sorted(set.intersection(*(set(curve) for curve in curves))):
+        table.append([str(step), *(f"{curve[step]:.4f}" for curve in curves)])
     return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
-def draw(runs: Sequence[Sequence[dict[str, Any]]], path: str, mark: float | None):
+def draw(
+    runs: Sequence[Sequence[dict[str, Any]]], path: str, mark: float | None
+) -> None:
     """Draws the mean IoU by step, and a dashed line at the score to pass."""
     import matplotlib
 
@@ -102,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m jaxseg.tools.compare_runs")
     parser.add_argument("workdirs", nargs="+")
-    parser.add_argument("--split", default="val", help="name of the evaluation")
+    parser.add_argument("--split", default="val", help="the split that was scored")
     parser.add_argument("--figure", help="file for a drawing of the curve")
     parser.add_argument("--mark", type=float, help="a score to draw a line at")
     options = parser.parse_args(arguments)
