@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import measure, train_step
-from jaxseg.data import extras, folder, pictures, pipeline, transforms
+from jaxseg.data import extras, folder, loaders, pictures, pipeline, transforms
 from jaxseg.data.labels import CITYSCAPES
 from jaxseg.data.source import Source
 
@@ -114,7 +114,7 @@ def measure_pipeline(
     ) as batches:
         next(batches)
         first = time.perf_counter() - begin
-        for _ in range(pipeline.PREFETCH):
+        for _ in range(loaders.PREFETCH):
             next(batches)
         start, processor = time.perf_counter(), time.process_time()
         seconds = [_seconds(lambda: next(batches)) for _ in range(num_batches)]

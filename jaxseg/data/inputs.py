@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxseg import config as config_lib
-from jaxseg.data import pipeline, transforms
+from jaxseg.data import loaders, pipeline, transforms
 from jaxseg.data.source import Dataset
 
 
@@ -22,7 +22,7 @@ def training_batches(
     start_step: int,
     process_index: int = 0,
     process_count: int = 1,
-) -> pipeline.Batches:
+) -> loaders.Batches:
     """Opens the endless training order of a run at a step.
 
     Args:
@@ -57,7 +57,7 @@ def evaluation_batches(
     multiple_of: int = 1,
     process_index: int = 0,
     process_count: int = 1,
-) -> pipeline.Batches:
+) -> loaders.Batches:
     """Opens one pass over a split, in order, with padding at the end.
 
     Args:

@@ -1,38 +1,24 @@
 """Batches for training and evaluation, the same whatever loads them.
 
 Read `Stream` first: it is the endless training order, of which position p is found
-without the ones before, so that a step number is all that a run must remember. The
-rest reads ahead, in threads of this process or by grain.
+without the ones before, so that a step number is all that a run must remember.
+`loaders` reads it ahead.
 """
 
-import collections
 import dataclasses
 import itertools
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from absl import logging
 
-from jaxseg.data import extras
 from jaxseg.data.labels import IGNORE
+from jaxseg.data.loaders import Batches, GrainBatches, Share, Slot, Steps, ThreadBatches
 from jaxseg.data.source import Example, PictureError, Source, UnknownLabelError
 from jaxseg.data.transforms import MEAN_COLOUR
 
-Batch: TypeAlias = dict[str, np.ndarray]
 Transform: TypeAlias = Callable[[Example, np.random.Generator], Example]
-
-PREFETCH = 2  # batches read ahead of the one in use
-
-
-class Slot(NamedTuple):
-    """One place of a batch, and the names of the pictures skipped to fill it."""
-
-    example: Example
-    valid: bool = True
-    skipped: tuple[str, ...] = ()
 
 
 class Stream:
@@ -99,33 +85,6 @@ class Stream:
         return order
 
 
-class Batches(Protocol):
-    """An iterator over batches that reads ahead; a context that closes it.
-
-    Batches are dicts of image uint8 [B, H, W, 3] RGB, label int32 [B, H, W] with 255
-    for unlabelled pixels, and valid bool [B], false for places that hold no picture;
-    B is this host's share.
-
-    Attributes:
-        skipped: how many unreadable pictures the batches so far had to do without.
-        skipped_files: their names, each once.
-    """
-
-    skipped: int
-    skipped_files: set[str]
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-    def __next__(self) -> Batch: ...
-
-    def __enter__(self) -> "Batches": ...
-
-    def __exit__(self, *error: Any) -> None: ...
-
-    def close(self) -> None:
-        """Ends the reading ahead; later calls of next() raise StopIteration."""
-
-
 def train_batches(
     source: Source,
     *,
@@ -161,12 +120,12 @@ def train_batches(
         on_error: "raise" or "skip", for unreadable pictures; see `Stream`.
     """
     stream = Stream(source, transform=transform, seed=seed, on_error=on_error)
-    share = _Share(batch_size, process_index, process_count)
+    share = Share(batch_size, process_index, process_count)
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, got {num_threads}")
     if loader == "grain":
-        return _GrainBatches(
-            _Steps(stream.read, share, start_step), num_threads, num_workers
+        return GrainBatches(
+            Steps(stream.read, share, start_step), num_threads, num_workers
         )
     if loader != "threads":
         raise ValueError(f"data.loader is 'threads' or 'grain', got {loader!r}")
@@ -176,7 +135,7 @@ def train_batches(
             "'threads' has num_threads only"
         )
     steps = (share.positions(step) for step in itertools.count(start_step))
-    return _ThreadBatches(stream.read, steps, num_threads)
+    return ThreadBatches(stream.read, steps, num_threads)
 
 
 def eval_batches(
@@ -206,11 +165,11 @@ def eval_batches(
         num_threads: that decode.
         fill: the colour of what is added.
     """
-    share = _Share(batch_size, process_index, process_count)
+    share = Share(batch_size, process_index, process_count)
     reader = _InOrder(source, canvas, _checked(on_error), fill)
     num_steps = -(-len(source) // batch_size)
     steps = (share.positions(step) for step in range(num_steps))
-    return _ThreadBatches(reader.read, steps, num_threads)
+    return ThreadBatches(reader.read, steps, num_threads)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,177 +245,6 @@ class _InOrder:
             f"config.evals.<name>.canvas to at least {needed}, for instance "
             "the largest height and width of the split"
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Share:
-    """Which positions of the order this host reads for a step."""
-
-    batch_size: int
-    process_index: int
-    process_count: int
-
-    def __post_init__(self):
-        if self.batch_size < 1 or self.batch_size % self.process_count:
-            raise ValueError(
-                f"batch_size {self.batch_size} is the size of the global batch: it "
-                f"must be a positive multiple of the {self.process_count} hosts"
-            )
-        if not 0 <= self.process_index < self.process_count:
-            raise ValueError(
-                f"process_index {self.process_index} of {self.process_count} hosts"
-            )
-
-    def positions(self, step: int) -> range:
-        size = self.batch_size // self.process_count
-        start = step * self.batch_size + self.process_index * size
-        return range(start, start + size)
-
-
-class _Counting:
-    """Hands out batches and counts what was skipped for those handed out."""
-
-    def __init__(self):
-        self.skipped = 0
-        self.skipped_files: set[str] = set()
-        self._closed = False
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        if self._closed:
-            raise StopIteration
-        try:
-            batch, skipped = self._next()
-        except BaseException:
-            self.close()
-            raise
-        self.skipped += len(skipped)
-        self.skipped_files.update(skipped)
-        return batch
-
-    def __enter__(self) -> Batches:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._stop()
-
-    def _next(self) -> tuple[Batch, tuple[str, ...]]:
-        raise NotImplementedError
-
-    def _stop(self) -> None:
-        raise NotImplementedError
-
-
-class _ThreadBatches(_Counting):
-    """Reads examples in a pool of threads and stacks them in one more."""
-
-    def __init__(
-        self,
-        read: Callable[[int], Slot],
-        steps: Iterator[Sequence[int]],
-        num_threads: int,
-    ):
-        super().__init__()
-        self._read = read
-        self._steps = steps
-        self._readers = futures.ThreadPoolExecutor(num_threads, "jaxseg-read")
-        self._stacker = futures.ThreadPoolExecutor(1, "jaxseg-stack")
-        self._ahead: collections.deque[futures.Future[Any]] = collections.deque()
-        self._read_ahead()
-
-    def _read_ahead(self) -> None:
-        for positions in itertools.islice(self._steps, PREFETCH - len(self._ahead)):
-            slots = [self._readers.submit(self._read, p) for p in positions]
-            self._ahead.append(self._stacker.submit(_stack_results, slots))
-
-    def _next(self) -> tuple[Batch, tuple[str, ...]]:
-        if not self._ahead:
-            raise StopIteration
-        batch = self._ahead.popleft()
-        self._read_ahead()
-        return batch.result()
-
-    def _stop(self) -> None:
-        self._ahead.clear()
-        self._readers.shutdown(cancel_futures=True)
-        self._stacker.shutdown(cancel_futures=True)
-
-
-class _GrainBatches(_Counting):
-    """Reads whole batches by grain, in its threads or its processes."""
-
-    def __init__(self, steps: "_Steps", num_threads: int, num_workers: int):
-        super().__init__()
-        grain = extras.require(
-            "grain", purpose='data.loader="grain"', instead='loader="threads"'
-        )
-        _mark_flags_as_parsed()
-        options = grain.ReadOptions(
-            num_threads=num_threads, prefetch_buffer_size=max(PREFETCH, num_threads)
-        )
-        batches = grain.MapDataset.source(steps).to_iter_dataset(options)
-        if num_workers:
-            processes = grain.MultiprocessingOptions(
-                num_workers=num_workers, per_worker_buffer_size=PREFETCH
-            )
-            batches = batches.mp_prefetch(processes)
-        self._iterator = iter(batches)
-        self._iterator.start_prefetch()
-
-    def _next(self) -> tuple[Batch, tuple[str, ...]]:
-        return next(self._iterator)
-
-    def _stop(self) -> None:
-        self._iterator.close()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Steps:
-    """This host's batches by step, from `start` on: what grain indexes."""
-
-    read: Callable[[int], Slot]
-    share: _Share
-    start: int
-
-    def __len__(self) -> int:
-        return sys.maxsize // self.share.batch_size - self.start
-
-    def __getitem__(self, step: int) -> tuple[Batch, tuple[str, ...]]:
-        return _stack([self.read(p) for p in self.share.positions(self.start + step)])
-
-
-def _mark_flags_as_parsed() -> None:
-    """Spares grain, which reads absl flags, from failing in notebooks and tests."""
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-
-
-def _stack_results(slots: Sequence[futures.Future[Slot]]):
-    return _stack([slot.result() for slot in slots])
-
-
-def _stack(slots: Sequence[Slot]) -> tuple[Batch, tuple[str, ...]]:
-    labels = [slot.example["label"] for slot in slots]
-    if len({label.shape for label in labels}) > 1:
-        raise ValueError(
-            f"pictures of a batch differ in size, {sorted({x.shape for x in labels})} "
-            "(height, width): set config.data.crop, so that all are cut to it"
-        )
-    batch = {
-        "image": np.stack([slot.example["image"] for slot in slots]),
-        "label": np.stack(labels).astype(np.int32),
-        "valid": np.array([slot.valid for slot in slots]),
-    }
-    return batch, tuple(name for slot in slots for name in slot.skipped)
 
 
 def _checked(on_error: str) -> str:

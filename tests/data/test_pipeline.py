@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from jaxseg.data import pipeline
+from jaxseg.data import loaders
 from jaxseg.data.folder import Folder
 from jaxseg.data.pipeline import Stream, eval_batches, train_batches
 from jaxseg.data.source import PictureError, UnknownLabelError
@@ -257,7 +257,7 @@ def test_no_more_than_two_batches_are_read_ahead():
     with open_numbers(transform=note) as batches:
         next(batches)
         time.sleep(0.3)
-        assert len(read) == (1 + pipeline.PREFETCH) * 4
+        assert len(read) == (1 + loaders.PREFETCH) * 4
 
 
 def test_pictures_of_several_sizes_need_a_crop():
@@ -288,7 +288,7 @@ def test_no_pictures_at_all_is_an_error():
 
 
 def test_grain_is_asked_for_by_name_where_it_is_missing(monkeypatch):
-    monkeypatch.setattr(pipeline.extras, "installed", lambda module: False)
+    monkeypatch.setattr(loaders.extras, "installed", lambda module: False)
     with pytest.raises(
         ModuleNotFoundError, match=r"jaxseg\[data\].*loader=\"threads\""
     ):
