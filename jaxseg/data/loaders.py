@@ -5,6 +5,7 @@ does not know what they mean, and changes nothing about them. `ThreadBatches` ne
 package, and is the one to read.
 """
 
+import abc
 import collections
 import dataclasses
 import itertools
@@ -14,6 +15,7 @@ from concurrent import futures
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from absl import logging
 
 from jaxseg.data import extras
 from jaxseg.data.source import Example
@@ -40,7 +42,7 @@ class Batches(Protocol):
 
     Attributes:
         skipped: how many unreadable pictures the batches so far had to do without.
-        skipped_files: their names, each once.
+        skipped_files: their names, each once; closing logs them.
     """
 
     skipped: int
@@ -98,7 +100,7 @@ class Steps:
         return _stack([self.read(p) for p in self.share.positions(self.start + step)])
 
 
-class _Counting:
+class _Counting(abc.ABC):
     """Hands out batches and counts what was skipped for those handed out."""
 
     def __init__(self):
@@ -128,15 +130,22 @@ class _Counting:
         self.close()
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._stop()
+        if self._closed:
+            return
+        self._closed = True
+        self._stop()
+        if self.skipped_files:
+            logging.warning(
+                "%d unreadable pictures were skipped: %s",
+                len(self.skipped_files),
+                ", ".join(sorted(self.skipped_files)),
+            )
 
-    def _next(self) -> tuple[Batch, tuple[str, ...]]:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _next(self) -> tuple[Batch, tuple[str, ...]]: ...
 
-    def _stop(self) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _stop(self) -> None: ...
 
 
 class ThreadBatches(_Counting):

@@ -178,7 +178,7 @@ def test_an_unreadable_picture_surfaces_with_its_message(loader):
 
 
 @pytest.mark.parametrize("loader", ["threads", "grain"])
-def test_skipping_shows_the_next_picture_of_the_epoch_and_counts(loader):
+def test_skipping_shows_the_next_picture_of_the_epoch_and_counts(loader, caplog):
     given = dict(transform=unchanged, seed=1, batch_size=5, loader=loader)
     whole = indices(take(train_batches(Numbers(10), **given), 4))
     source = Numbers(10, broken=(6,))
@@ -186,6 +186,7 @@ def test_skipping_shows_the_next_picture_of_the_epoch_and_counts(loader):
         shown = indices([next(batches) for _ in range(4)])
         assert batches.skipped == 2  # once an epoch
         assert batches.skipped_files == {"picture_6"}
+    assert "1 unreadable pictures were skipped: picture_6" in caplog.text
     for epoch in (slice(0, 10), slice(10, 20)):
         order = whole[epoch]
         at = order.tolist().index(6)
@@ -193,12 +194,16 @@ def test_skipping_shows_the_next_picture_of_the_epoch_and_counts(loader):
         np.testing.assert_array_equal(shown[epoch], order)
 
 
-def test_a_skipped_file_is_logged_once(caplog):
+def test_a_skipped_file_is_logged_once_when_met_and_once_in_the_end(caplog):
     source = Numbers(4, broken=(2,))
     given = dict(transform=unchanged, seed=1, batch_size=4, on_error="skip")
     with caplog.at_level("WARNING"):
         take(train_batches(source, **given), 5)
-    assert len([r for r in caplog.records if "picture_2" in r.getMessage()]) == 1
+    said = [r.getMessage() for r in caplog.records if "picture_2" in r.getMessage()]
+    assert said == [
+        "Skipping a picture: cannot read picture_2",
+        "1 unreadable pictures were skipped: picture_2",
+    ]
 
 
 def test_skipping_all_pictures_is_an_error():
