@@ -37,6 +37,35 @@ def cross_entropy(
     return jnp.sum(weights * losses) / jnp.where(total > 0, total, 1.0)
 
 
+def segmentation_loss(
+    logits: jax.Array,
+    auxiliary: jax.Array | None,
+    labels: jax.Array,
+    *,
+    class_weights: Sequence[float] | jax.Array | None = None,
+    auxiliary_weight: float = 0.4,
+) -> jax.Array:
+    """Cross entropy of a network's logits, and of its auxiliary ones if it has any.
+
+    Args:
+        logits: [B, H, W, C].
+        auxiliary: [B, H, W, C] of a head on an earlier stage (Zhao et al. 2017), or
+            None.
+        labels: [B, H, W] integer class ids; ids outside [0, C) do not count.
+        class_weights: [C], all 1 if None.
+        auxiliary_weight: of the auxiliary cross entropy.
+
+    Returns:
+        [] float32; 0 with zero gradient if no pixel counts.
+    """
+    loss = cross_entropy(logits, labels, class_weights=class_weights)
+    if auxiliary is None:
+        return loss
+    return loss + auxiliary_weight * cross_entropy(
+        auxiliary, labels, class_weights=class_weights
+    )
+
+
 def ohem_cross_entropy(
     logits: jax.Array,
     labels: jax.Array,

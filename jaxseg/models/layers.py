@@ -1,6 +1,6 @@
-"""Layers that the backbones and heads share: `Conv` and `ConvNorm`."""
+"""What the backbones and heads share: `Conv`, `ConvNorm` and `join_stages`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.ops import convolution
+from jaxseg.ops.resize import resize_bilinear
 
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -107,6 +108,8 @@ class ConvNorm(nn.Module):
         dilation: distance of the taps.
         padding: "SAME" or ((top, bottom), (left, right)).
         groups: into how many groups the channels are split.
+        use_bias: whether the convolution has a bias. The normalisation takes it away
+            again; some published networks have it nevertheless.
         activation: what follows the normalisation; None: nothing.
         epsilon: added to the variance.
         scale_init: initialiser of the normalisation's scale.
@@ -119,6 +122,7 @@ class ConvNorm(nn.Module):
     dilation: int = 1
     padding: convolution.Padding = "SAME"
     groups: int = 1
+    use_bias: bool = False
     activation: Callable[[jax.Array], jax.Array] | None = nn.relu
     epsilon: float = 1e-5
     scale_init: Callable[..., jax.Array] = nn.initializers.ones
@@ -137,6 +141,7 @@ class ConvNorm(nn.Module):
             dilation=self.dilation,
             padding=self.padding,
             groups=self.groups,
+            use_bias=self.use_bias,
             dtype=self.dtype,
             name="conv",
         )(x)
@@ -151,3 +156,31 @@ class ConvNorm(nn.Module):
             name="norm",
         )(x)
         return x if self.activation is None else self.activation(x)
+
+
+def join_stages(stages: Sequence[jax.Array], indices: Sequence[int]) -> jax.Array:
+    """Some of a backbone's stages as one map, of the first one's size.
+
+    The others are enlarged linearly with aligned corners, as HRNet joins its branches.
+
+    Args:
+        stages: [B, h, w, D] maps of any sizes.
+        indices: which of them, in the order of the result's channels; at least one.
+
+    Returns:
+        [B, h, w, sum of D]; a single stage comes back as it is.
+    """
+    first, *others = (stages[index] for index in indices)
+    if not others:
+        return first
+    _, h, w, _ = first.shape
+    enlarged = [resize_bilinear(x, (h, w), align_corners=True) for x in others]
+    return jnp.concatenate([first, *enlarged], axis=-1)
+
+
+def symmetric_padding(
+    kernel_size: int, dilation: int = 1
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Equal padding of all sides, as in PyTorch, that keeps the size at stride 1."""
+    pad = dilation * (kernel_size - 1) // 2
+    return (pad, pad), (pad, pad)

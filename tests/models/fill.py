@@ -34,10 +34,19 @@ def stage_shapes(backbone, shape):
     return [stage.shape for stage in stages], {str(stage.dtype) for stage in stages}
 
 
+def shapes_of(module, inputs):
+    """The shapes and dtypes of a module's variables, without computing anything."""
+    init = functools.partial(module.init, train=False)
+    return jax.eval_shape(init, jax.random.key(0), inputs)
+
+
 def num_parameters(module, inputs=None):
-    """How many trainable numbers a backbone has, or a head given its stages."""
+    """How many trainable numbers a network has, or a head given its stages."""
     inputs = jnp.zeros((1, 64, 64, 3)) if inputs is None else inputs
-    variables = jax.eval_shape(
-        functools.partial(module.init, train=False), jax.random.key(0), inputs
-    )
-    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    params = shapes_of(module, inputs)["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def same_shapes(a, b):
+    """Whether two trees have the same entries, of the same shapes."""
+    return jax.tree.map(np.shape, a) == jax.tree.map(np.shape, b)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.models.layers import Conv, ConvNorm
+from jaxseg.models.layers import Conv, ConvNorm, join_stages
 from tests.models.fill import filled
 
 DENSE = dict(kernel_size=3, strides=2)
@@ -84,3 +84,38 @@ def test_half_precision_keeps_parameters_and_statistics_whole():
     assert y.dtype == jnp.bfloat16
     leaves = jax.tree.leaves((variables, changed))
     assert {str(leaf.dtype) for leaf in leaves} == {"float32"}
+
+
+def test_a_bias_before_the_normalisation_is_taken_away_in_training():
+    layer = ConvNorm(4, 3, use_bias=True)
+    variables = filled(layer, image(), train=False)
+
+    def run(bias):
+        variables["params"]["conv"]["bias"] = jnp.full(4, bias)
+        y, _ = layer.apply(variables, image(), train=True, mutable=["batch_stats"])
+        return y
+
+    np.testing.assert_allclose(run(3.0), run(0.0), atol=1e-5)
+    evaluated = layer.apply(variables, image(), train=False)
+    variables["params"]["conv"]["bias"] = jnp.full(4, 3.0)
+    assert not np.allclose(evaluated, layer.apply(variables, image(), train=False))
+
+
+def test_joined_stages_are_enlarged_with_aligned_corners(torch):
+    stages = [np.zeros((1, 1, 1, 9)), image(2), image(3)[:, :5, :4]]
+    joined = join_stages(stages, (-2, -1))
+    enlarged = torch.nn.functional.interpolate(
+        torch.tensor(np.moveaxis(stages[-1], -1, 1)),
+        (8, 9),
+        mode="bilinear",
+        align_corners=True,
+    )
+    np.testing.assert_array_equal(joined[..., :2], stages[1])
+    np.testing.assert_allclose(
+        joined[..., 2:], np.moveaxis(enlarged.numpy(), 1, -1), atol=1e-6
+    )
+
+
+def test_a_single_stage_is_joined_untouched():
+    stages = [image(2), image(3)]
+    assert join_stages(stages, (-1,)) is stages[1]

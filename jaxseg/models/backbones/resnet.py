@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from jaxseg.models.layers import ConvNorm
+from jaxseg.models.layers import ConvNorm, symmetric_padding
 
 # Blocks of each of the four stages, and whether they are bottlenecks.
 DEPTHS = {
@@ -27,6 +27,8 @@ class ResNet(nn.Module):
         depth: 18, 34, 50 or 101 layers.
         output_stride: 8, 16 or 32; later stages keep its size and are dilated.
         deep_stem: three 3x3 convolutions (64, 64, 128) for the 7x7 one.
+        pool_ceil_mode: whether the pooling makes n + 1 pixels of 2n, by a last window
+            that ends outside, as in PiCo's code. n pixels suit accelerators better.
         width: channels of the first stage, 64 as published.
         dtype: of the computation.
     """
@@ -34,6 +36,7 @@ class ResNet(nn.Module):
     depth: int = 50
     output_stride: int = 16
     deep_stem: bool = False
+    pool_ceil_mode: bool = False
     width: int = 64
     dtype: Any = "float32"
 
@@ -78,11 +81,12 @@ class ResNet(nn.Module):
                 features,
                 kernel_size,
                 strides=strides,
-                padding=_symmetric(kernel_size),
+                padding=symmetric_padding(kernel_size),
                 dtype=self.dtype,
                 name=f"stem_{index}",
             )(x, train=train)
-        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        after = 2 if self.pool_ceil_mode else 1  # changes nothing for odd sizes
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, after), (1, after)))
 
 
 class BasicBlock(nn.Module):
@@ -109,7 +113,7 @@ class BasicBlock(nn.Module):
             3,
             strides=self.strides,
             dilation=first,
-            padding=_symmetric(3, first),
+            padding=symmetric_padding(3, first),
             dtype=self.dtype,
             name="conv1",
         )(x, train=train)
@@ -117,7 +121,7 @@ class BasicBlock(nn.Module):
             self.features,
             3,
             dilation=second,
-            padding=_symmetric(3, second),
+            padding=symmetric_padding(3, second),
             activation=None,
             dtype=self.dtype,
             name="conv2",
@@ -150,7 +154,7 @@ class Bottleneck(nn.Module):
             3,
             strides=self.strides,
             dilation=dilation,
-            padding=_symmetric(3, dilation),
+            padding=symmetric_padding(3, dilation),
             dtype=self.dtype,
             name="conv2",
         )(y, train=train)
@@ -169,10 +173,3 @@ def _shortcut(
     return ConvNorm(
         y.shape[-1], strides=strides, activation=None, dtype=dtype, name="downsample"
     )(x, train=train)
-
-
-def _symmetric(
-    kernel_size: int, dilation: int = 1
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    pad = dilation * (kernel_size - 1) // 2
-    return (pad, pad), (pad, pad)

@@ -23,6 +23,8 @@ class DeepLabV3(nn.Module):
             at 8.
         project_kernel: side of the convolution that joins the branches: 1 in the paper
             and torchvision, 3 in PiCo's code.
+        refine: whether one more 3x3 convolution with normalisation, but without ReLU,
+            follows the pyramid, as in PiCo's code.
         skip_stage: which of the backbone's stages to join, None for none. For
             MobileNetV2 and ResNet -3 is the one at stride 8.
         skip_features: channels to which that stage is reduced.
@@ -34,6 +36,7 @@ class DeepLabV3(nn.Module):
     features: int = 256
     rates: tuple[int, ...] = (6, 12, 18)
     project_kernel: int = 1
+    refine: bool = False
     skip_stage: int | None = None
     skip_features: int = 48
     separable: bool = False
@@ -53,6 +56,10 @@ class DeepLabV3(nn.Module):
             dtype=self.dtype,
             name="aspp",
         )(stages[-1], train=train)
+        if self.refine:
+            x = ConvNorm(
+                self.features, 3, activation=None, dtype=self.dtype, name="refine"
+            )(x, train=train)
         if self.skip_stage is None:
             return x
         shallow = ConvNorm(self.skip_features, dtype=self.dtype, name="skip")(

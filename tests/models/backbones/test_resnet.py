@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from jaxseg.models.backbones.resnet import BasicBlock, ResNet
-from tests.models.fill import filled, num_parameters, stage_shapes
+from tests.models.fill import (
+    filled,
+    num_parameters,
+    same_shapes,
+    shapes_of,
+    stage_shapes,
+)
 
 
-# torchvision's resnet18, 34, 50, 101 without `fc`; the last is PiCo's deep stem.
+# torchvision's resnet18, 34, 50, 101 without `fc`; the last two are PiCo's.
 @pytest.mark.parametrize(
     "fields, count",
     [
@@ -16,6 +22,7 @@ from tests.models.fill import filled, num_parameters, stage_shapes
         (dict(depth=50), 23_508_032),
         (dict(depth=101), 42_500_160),
         (dict(depth=50, deep_stem=True), 23_631_808),
+        (dict(depth=101, deep_stem=True), 42_623_936),
     ],
 )
 def test_parameter_count_is_the_published_one(fields, count):
@@ -60,30 +67,34 @@ def test_dilation_computes_the_strided_network_on_a_finer_grid(depth):
     np.testing.assert_allclose(fine[3][:, ::2, ::2], coarse[3], rtol=1e-4, atol=1e-3)
 
 
-def torch_basic_block(torch, x, variables):
-    """A strided residual block in torch, from our variables."""
-    F = torch.nn.functional
-
-    def conv_norm(y, name, **options):
-        params, stats = variables["params"][name], variables["batch_stats"][name]
-        kernel = torch.tensor(np.transpose(params["conv"]["kernel"], (3, 2, 0, 1)))
-        y = F.conv2d(y, kernel, **options)
-        norm = [stats["norm"]["mean"], stats["norm"]["var"]]
-        norm += [params["norm"]["scale"], params["norm"]["bias"]]
-        return F.batch_norm(y, *(torch.tensor(np.asarray(v)) for v in norm))
-
-    x = torch.tensor(np.moveaxis(x, -1, 1))
-    y = F.relu(conv_norm(x, "conv1", stride=2, padding=1))
-    y = conv_norm(y, "conv2", padding=1) + conv_norm(x, "downsample", stride=2)
-    return np.moveaxis(F.relu(y).numpy(), 1, -1)
-
-
-def test_basic_block_equals_torch_on_even_sizes(torch):
+def test_basic_block_equals_torch_on_even_sizes(torch_blocks):
     x = np.random.default_rng(0).normal(size=(2, 8, 10, 4)).astype(np.float32)
-    block = BasicBlock(6, strides=2)
-    variables = filled(block, x, train=False)
-    ours = block.apply(variables, x, train=False)
-    np.testing.assert_allclose(ours, torch_basic_block(torch, x, variables), atol=1e-5)
+    theirs = torch_blocks.settled(torch_blocks.BasicBlock(4, 6, stride=2), x)
+    variables = torch_blocks.variables_of(theirs)
+    ours = BasicBlock(6, strides=2).apply(variables, x, train=False)
+    np.testing.assert_allclose(ours, torch_blocks.run(theirs, x), atol=1e-5)
+
+
+# Odd, even and doubly even sizes: the pooling sees 33 x 24 and 17 x 28 pixels.
+@pytest.mark.parametrize("size", [(66, 47), (34, 56)])
+def test_deep_stem_dilation_and_ceil_mode_equal_torch(torch_blocks, size):
+    image = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+    theirs = torch_blocks.DilatedResNet(depths=(3, 4, 6, 3), width=4)
+    theirs = torch_blocks.settled(theirs, image)
+    variables = torch_blocks.variables_of(theirs)
+    ours = ResNet(50, 8, deep_stem=True, pool_ceil_mode=True, width=4)
+    assert same_shapes(variables, shapes_of(ours, image))
+    stages = jax.jit(lambda x: ours.apply(variables, x, train=False))(image)
+    for stage, expected in zip(stages, torch_blocks.run(theirs, image), strict=True):
+        np.testing.assert_allclose(stage, expected, atol=1e-4)
+
+
+def test_ceil_mode_adds_a_pixel_to_even_maps():
+    image = (1, 512, 1024, 3)
+    ceil, _ = stage_shapes(ResNet(50, 8, pool_ceil_mode=True), image)
+    floor, _ = stage_shapes(ResNet(50, 8), image)
+    assert [shape[1:3] for shape in ceil] == [(129, 257), *[(65, 129)] * 3]
+    assert [shape[1:3] for shape in floor] == [(128, 256), *[(64, 128)] * 3]
 
 
 def test_unknown_depth_names_the_known_ones():

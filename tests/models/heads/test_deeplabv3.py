@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxseg.models.heads.deeplabv3 import ASPP, DeepLabV3
+from jaxseg.models.layers import ConvNorm
 from tests.models.fill import filled
 
 
@@ -59,3 +60,16 @@ def test_the_pictures_mean_reaches_every_pixel():
     y = aspp.apply(variables, x, train=False)
     np.testing.assert_allclose(y, np.broadcast_to(y[:, :1, :1], y.shape), atol=1e-6)
     assert np.any(y > 0)
+
+
+def test_refinement_is_a_convolution_and_a_normalisation_without_relu():
+    plain, refined = (DeepLabV3(4, rates=(1,), refine=r) for r in (False, True))
+    variables = filled(refined, stages(), train=False)
+    layer = ConvNorm(4, 3, activation=None)
+    params = {"params": variables["params"]["refine"]}
+    stats = {"batch_stats": variables["batch_stats"]["refine"]}
+    coarse = plain.apply(variables, stages(), train=False)
+    features = refined.apply(variables, stages(), train=False)
+    wanted = layer.apply(params | stats, coarse, train=False)
+    np.testing.assert_allclose(features, wanted, atol=1e-5)
+    assert "bias" not in params["params"]["conv"] and features.min() < 0
