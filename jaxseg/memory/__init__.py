@@ -1,0 +1,1 @@
+"""PyTrees that remember from one step to the next."""
