@@ -5,12 +5,13 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import optax
+from absl import logging
 
 from jaxseg import reporting
 
@@ -82,6 +83,7 @@ class TrainingLog:
         total_steps: of the run.
         schedule: learning rate by step.
         start_step: steps done before.
+        warnings: gives what to tell the user, of the step, `total_steps` and the means.
     """
 
     def __init__(
@@ -92,11 +94,14 @@ class TrainingLog:
         total_steps: int,
         schedule: optax.Schedule,
         start_step: int,
+        warnings: Callable[..., Iterable[str]] = lambda step, total_steps, means: (),
     ):
         self._report = report
         self._batch_size = batch_size
         self._total_steps = total_steps
         self._schedule = schedule
+        self._warnings = warnings
+        self._warned: set[str] = set()
         self._unread: list[tuple[int, Mapping[str, jax.Array]]] = []
         self._read: list[dict[str, float]] = []
         self._last_line = start_step
@@ -166,6 +171,10 @@ class TrainingLog:
         }
         rate = float(self._schedule(step - 1))
         self._report.training(step, {"learning_rate": rate} | means, timing, extra)
+        for message in self._warnings(step, self._total_steps, means):
+            if message not in self._warned:
+                logging.warning("step %d: %s", step, message)
+                self._warned.add(message)
         self._read = []
         self._last_line = step
         self._waited = self._paused = 0.0

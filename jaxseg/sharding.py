@@ -46,6 +46,18 @@ def batched(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(DATA))
 
 
+def replicate(tree: Any) -> Any:
+    """Gives every device all of these arrays, inside a step that `train` compiles.
+
+    The compiler would find some placement by itself; this names the cheap one, where
+    what a step adds to replicated state is much smaller than the state. Outside of a
+    mesh (`jax.set_mesh`) it changes nothing.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec())
+
+
 def check_batch_size(batch_size: int, mesh: Mesh, *, key: str) -> None:
     """Refuses a batch that does not split evenly over the devices.
 

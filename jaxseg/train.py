@@ -134,6 +134,7 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
             total_steps=total_steps,
             schedule=base.make_schedule(config),
             start_step=start,
+            warnings=run.method.warnings,
         )
         try:
             for step in range(start + 1, total_steps + 1):
@@ -208,7 +209,8 @@ def compile_step(
         out_shardings=(placed, sharding.replicated(mesh)),
         donate_argnums=0,
     )
-    compiled = step.lower(state, batch).compile()
+    with jax.set_mesh(mesh):
+        compiled = step.lower(state, batch).compile()
     logging.info(
         "compiled the step for %d %s device(s) in %.1f s",
         mesh.size,

@@ -65,6 +65,22 @@ def test_waiting_is_told_apart_and_pauses_do_not_count(clock):
     assert timing["eta_seconds"] == 36.0
 
 
+def test_a_warning_about_the_metrics_is_given_once(caplog):
+    log = hooks.TrainingLog(
+        Recorder(),
+        batch_size=4,
+        total_steps=10,
+        schedule=lambda step: 0.1,
+        start_step=0,
+        warnings=lambda step, total, means: ("too low",) if means["loss"] < 2 else (),
+    )
+    for step, loss in ((1, 3.0), (2, 1.0), (3, 1.0)):
+        log.record(step, {"loss": jnp.float32(loss)})
+        log.write(step)
+    found = [r.getMessage() for r in caplog.records if "too low" in r.getMessage()]
+    assert found == ["step 2: too low"]
+
+
 def test_the_first_metric_that_is_not_finite_is_named():
     log = make_log(Recorder())
     log.record(1, {"loss": jnp.float32(1)})

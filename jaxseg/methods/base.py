@@ -104,6 +104,19 @@ class Method:
         outputs: Any = self.segmentor.apply(variables, batch["image"], train=False)
         return outputs.logits
 
+    def warnings(
+        self, step: int, total_steps: int, means: Mapping[str, float]
+    ) -> tuple[str, ...]:
+        """Says what a user should hear about a log line's metrics; by default nothing.
+
+        Args:
+            step: the last of the line.
+            total_steps: of the run.
+            means: metrics of the line's steps, averaged.
+        """
+        del step, total_steps, means
+        return ()
+
     def forward(
         self,
         params: Any,
