@@ -70,14 +70,17 @@ def find(stem: str, checks: Mapping[str, Check]) -> str | None:
 
 
 def checks_of(system: str) -> dict[str, Check]:
-    """Returns the checks of a system by name; none if it has no module."""
+    """Returns the checks of a system by name; none if it has no module.
+
+    The module `pico` may import some from files of its own, `pico_contrast` and so on.
+    """
     if not (ROOT / "checks" / f"{system}.py").exists():
         return {}
     module = importlib.import_module(f"tests.golden.checks.{system}")
     return {
         name: function
         for name, function in inspect.getmembers(module, inspect.isfunction)
-        if function.__module__ == module.__name__ and not name.startswith("_")
+        if function.__module__.startswith(module.__name__) and not name.startswith("_")
     }
 
 

@@ -1,6 +1,8 @@
-"""Checks against the code that PiCo builds on."""
+"""Checks against PiCo's code and what it builds on.
 
-from typing import Any
+Those of contrast, anchors and memory are in `pico_contrast`, those of network
+parts in `pico_networks`.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,31 @@ from jaxseg.data.labels import IGNORE
 from jaxseg.losses.cross_entropy import cross_entropy, ohem_cross_entropy
 from jaxseg.metrics import iou
 from jaxseg.metrics.confusion import confusion_matrix
-from jaxseg.models.heads.deeplabv3 import ASPP
 from jaxseg.ops.resize import resize_bilinear, resize_nearest
 from jaxseg.optimizers import poly
 from tests.golden.case import Case
+from tests.golden.checks.pico_contrast import (
+    contrast_batch,
+    contrast_mem,
+    enqueue,
+    joint,
+    sampler,
+)
+from tests.golden.checks.pico_networks import module_aspp, module_proj_head
+
+__all__ = [
+    "ce",
+    "contrast_batch",
+    "contrast_mem",
+    "enqueue",
+    "joint",
+    "miou",
+    "module_aspp",
+    "module_proj_head",
+    "poly_lr",
+    "resize",
+    "sampler",
+]
 
 
 def ce(case: Case) -> None:
@@ -92,45 +115,3 @@ def resize(case: Case) -> None:
         logits = jnp.asarray(case["logits"])
         ours = resize_bilinear(logits, shape, align_corners=align_corners)
         case.close(name, ours, atol=1e-5)
-
-
-def module_aspp(case: Case) -> None:
-    """DeepLabV3's pyramid with the weights of the file, in evaluation."""
-    pyramid = ASPP(
-        features=case["w/project.0.weight"].shape[-1],
-        rates=(12, 24, 36),
-        project_kernel=case["w/project.0.weight"].shape[0],
-    )
-    layers = {
-        "point": _conv_norm(case, "w/b0.0", "w/b0.1.0"),
-        "rate_0": _conv_norm(case, "w/b1.0", "w/b1.1.0"),
-        "rate_1": _conv_norm(case, "w/b2.0", "w/b2.1.0"),
-        "rate_2": _conv_norm(case, "w/b3.0", "w/b3.1.0"),
-        "pool": _conv_norm(case, "w/b4.1", "w/b4.2.0"),
-        "project": _conv_norm(case, "w/project.0", "w/project.1.0"),
-    }
-    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
-    for name, (params, stats) in layers.items():
-        if name.startswith("rate"):  # a 3x3 that might be separable wraps the layer
-            params, stats = {"window": params}, {"window": stats}
-        variables["params"][name] = params
-        variables["batch_stats"][name] = stats
-    ours = pyramid.apply(variables, jnp.asarray(case["x"]), train=False)
-    case.close("y_eval", ours, rtol=1e-4, atol=1e-5)
-
-
-def _conv_norm(
-    case: Case, conv: str, norm: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads the parameters and the running statistics of a `ConvNorm`."""
-    params = {
-        "conv": {"kernel": case[f"{conv}.weight"]},
-        "norm": {"scale": case[f"{norm}.weight"], "bias": case[f"{norm}.bias"]},
-    }
-    stats = {
-        "norm": {
-            "mean": case[f"{norm}.running_mean"],
-            "var": case[f"{norm}.running_var"],
-        }
-    }
-    return params, stats
