@@ -63,7 +63,7 @@ def update(
     chosen = jnp.take_along_axis(pixels, at, axis=1)
     chosen = chosen.reshape(b, num_classes, num_picks, d)
     # Only what is appended travels between the devices, not the embeddings.
-    means, present, chosen, picks = sharding.replicate((means, present, chosen, picks))
+    chosen, picks = sharding.replicate((chosen, picks))
     by_class = (num_classes, b * num_picks)
     return Memory(
         region=queues.push(memory.region, means.swapaxes(0, 1), present.T),
@@ -97,6 +97,8 @@ def region_means(
         preferred_element_type=jnp.float32,
     )
     counts = jnp.sum(membership, axis=1, dtype=jnp.float32)
+    # A norm's last bit depends on how many images a device holds: let each hold all.
+    sums, counts = sharding.replicate((sums, counts))
     means = sums / jnp.maximum(counts, 1.0)[..., None]
     norms = jnp.linalg.norm(means, axis=-1, keepdims=True)
     return means / jnp.maximum(norms, EPSILON), counts > 0

@@ -142,8 +142,8 @@ def check_group_size(group_size: int, batch_size: int) -> int:
 def _kinds(labels: jax.Array, predictions: jax.Array, num_classes: int) -> jax.Array:
     """2 c for a hard pixel of class c, 2 c + 1 for an easy one, 2 C for no class."""
     labelled = (labels >= 0) & (labels < num_classes)
-    kinds = 2 * labels + (predictions == labels)
-    return jnp.where(labelled, kinds, 2 * num_classes).astype(jnp.int32)
+    kinds = 2 * labels.astype(jnp.int32) + (predictions == labels)
+    return jnp.where(labelled, kinds, 2 * num_classes)
 
 
 def _hard_and_easy(of_kinds: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:

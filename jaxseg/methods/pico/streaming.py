@@ -51,7 +51,7 @@ def _negatives(anchors, labels, values, filled, temperature, with_gradient: bool
     num_classes, length, dim = values.shape
     block = min(BLOCK, length)
     num_blocks = -(-length // block)
-    rows = anchors.astype(values.dtype)
+    rows = jnp.asarray(anchors, values.dtype)
 
     def add_block(carry: Any, index: jax.Array) -> tuple[Any, None]:
         top, total, mean_key = carry
@@ -138,7 +138,7 @@ def _positives_forward(anchors, labels, lse, values, filled, temperature):
     edges = jnp.searchsorted(labels[order], jnp.arange(num_classes + 1))
     # Tiles may begin anywhere, so the last one may reach beyond the anchors.
     order = jnp.pad(order, (0, TILE), constant_values=len(labels))
-    rows = anchors.astype(values.dtype)
+    rows = jnp.asarray(anchors, values.dtype)
 
     def of_class(carry: Any, inputs: Any) -> tuple[Any, None]:
         first, last, keys, there = inputs
