@@ -87,7 +87,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         )
     )
 
-    for word in variant.split(",") if variant else ():
+    words = variant.split(",") if variant else []
+    for word in sorted(words, key="tiny".__eq__):  # tiny last, wherever it stands
         if word == "batch":
             config.method.contrast_set = "batch"
         elif word == "cross_entropy":

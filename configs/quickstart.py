@@ -75,7 +75,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         val=dict(split="val", batch_size=20, metrics=("mean_iou", "pixel_accuracy"))
     )
 
-    for word in variant.split(",") if variant else ():
+    words = variant.split(",") if variant else []
+    for word in sorted(words, key="tiny".__eq__):  # tiny last, wherever it stands
         if word == "cross_entropy":
             config.method.contrast_weight = 0.0
         elif word == "tiny":

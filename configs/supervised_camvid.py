@@ -65,7 +65,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         )
     )
 
-    for word in variant.split(",") if variant else ():
+    words = variant.split(",") if variant else []
+    for word in sorted(words, key="tiny".__eq__):  # tiny last, wherever it stands
         if word == "full":
             config.data.batch_size = 16
             config.data.crop = (360, 480)

@@ -61,7 +61,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         val=dict(split="val", batch_size=8, metrics=("mean_iou", "pixel_accuracy"))
     )
 
-    for word in variant.split(",") if variant else ():
+    words = variant.split(",") if variant else []
+    for word in sorted(words, key="tiny".__eq__):  # tiny last, wherever it stands
         if word == "mobilenet":
             config.model.backbone = dict(
                 name="backbones.mobilenet_v2.MobileNetV2", output_stride=16

@@ -22,7 +22,7 @@ class Queue(struct.PyTreeNode):
 
 
 def empty(num_classes: int, length: int, dim: int, dtype: Any = "float32") -> Queue:
-    """A queue of `length` slots a class, 0 or more, that holds nothing yet."""
+    """A queue of `length` slots a class that holds nothing yet."""
     return Queue(
         values=jnp.zeros((num_classes, length, dim), dtype),
         pointer=jnp.zeros((num_classes,), jnp.int32),
@@ -60,15 +60,14 @@ def push(queue: Queue, keys: jax.Array, valid: jax.Array) -> Queue:
     written = valid & (offset >= count[:, None] - length)
     # Slots beyond the end are dropped; they differ, as the scatter is promised.
     nowhere = length + jnp.arange(num_keys, dtype=jnp.int32)
-    ring = max(length, 1)  # of a queue without slots nothing is written anyway
-    slot = jnp.where(written, (queue.pointer[:, None] + offset) % ring, nowhere)
+    slot = jnp.where(written, (queue.pointer[:, None] + offset) % length, nowhere)
     rows = jnp.arange(num_classes, dtype=jnp.int32)[:, None]
     values = queue.values.at[rows, slot].set(
         keys.astype(queue.values.dtype), mode="drop", unique_indices=True
     )
     return Queue(
         values=values,
-        pointer=(queue.pointer + count) % ring,
+        pointer=(queue.pointer + count) % length,
         fill=jnp.minimum(queue.fill + count, length),
     )
 

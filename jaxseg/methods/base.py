@@ -1,5 +1,7 @@
 """The seam between trainer and method: `init`, `train_step`, `loss`, `predict`.
 
+Beside these four, `warnings` may comment on what the log shows.
+
 A method is its hyperparameters and one idea, `loss`; everything else here is a default
 that most methods keep. Read `Method.train_step` first.
 """

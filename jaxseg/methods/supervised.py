@@ -33,4 +33,4 @@ class Supervised(base.Method):
             class_weights=self.class_weights or None,
             auxiliary_weight=self.auxiliary_weight,
         )
-        return loss, (state, {"loss": loss})
+        return loss, (state, {"loss": loss, "cross_entropy": loss})

@@ -169,7 +169,17 @@ def join_stages(stages: Sequence[jax.Array], indices: Sequence[int]) -> jax.Arra
 
     Returns:
         [B, h, w, sum of D]; a single stage comes back as it is.
+
+    Raises:
+        ValueError: if there is no such stage.
     """
+    wrong = [i for i in indices if not -len(stages) <= i < len(stages)]
+    if wrong or not indices:
+        raise ValueError(
+            f"stages {tuple(indices)} of a backbone with {len(stages)}: choose at "
+            f"least one, from 0 to {len(stages) - 1}, or -1 to -{len(stages)}, from "
+            "the end"
+        )
     first, *others = (stages[index] for index in indices)
     if not others:
         return first

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 Formulation = Literal["auto", "select", "sort"]
+MOST_SELECTED = 100
 
 
 def smallest_in_groups(
@@ -29,15 +30,16 @@ def smallest_in_groups(
         num_groups: K.
         num_picks: V, how many of each group at most.
         formulation: "select" looks for one group after the other, "sort" sorts each row
-            once; "auto" takes the former on CPUs, where sorting is slow (measured by
-            `benchmarks.contrast`), the latter on accelerators.
+            once; "auto" takes the former on CPUs for no more than `MOST_SELECTED`
+            groups, where it is faster (`benchmarks.contrast`).
 
     Returns:
         [B, K, V] int32 indices into the row, by ascending priority; -1 where a group
         has fewer members.
     """
     if formulation == "auto":
-        formulation = "select" if jax.default_backend() == "cpu" else "sort"
+        few = num_groups <= MOST_SELECTED and jax.default_backend() == "cpu"
+        formulation = "select" if few else "sort"
     find = _select if formulation == "select" else _sort
     num_found = min(num_picks, groups.shape[1])
     picks = find(groups.astype(jnp.int32), priority, num_groups, num_found)

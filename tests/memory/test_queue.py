@@ -54,13 +54,6 @@ def test_nothing_valid_changes_nothing():
     jax.tree.map(np.testing.assert_array_equal, queue, after)
 
 
-def test_a_queue_without_slots_takes_nothing():
-    queue = queues.empty(2, 0, 3)
-    after = queues.push(queue, jnp.ones((2, 4, 3)), jnp.ones((2, 4), bool))
-    assert not after.fill.any() and not after.pointer.any()
-    assert queues.filled(after).shape == (2, 0)
-
-
 def test_filled_counts_the_written_slots_in_their_order():
     queue = queues.empty(2, 4, 3)
     valid = jnp.asarray([[True, False, True], [False, False, False]])

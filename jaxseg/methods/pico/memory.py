@@ -20,25 +20,26 @@ EPSILON = 1e-12  # keeps the norm of a zero vector from dividing by zero
 
 
 class Memory(struct.PyTreeNode):
-    """Two queues, each of all classes.
+    """Two queues, each of all classes; None for one that is not kept.
 
     Attributes:
         region: one entry for every image and class, the mean of the class's pixels.
         pixel: a few pixels for every image and class.
     """
 
-    region: Queue
-    pixel: Queue
+    region: Queue | None
+    pixel: Queue | None
 
 
 def empty(
     num_classes: int, *, region_size: int, pixel_size: int, dim: int, dtype: Any
 ) -> Memory:
-    """A memory of so many regions and pixels a class that holds nothing yet."""
-    return Memory(
-        region=queues.empty(num_classes, region_size, dim, dtype),
-        pixel=queues.empty(num_classes, pixel_size, dim, dtype),
-    )
+    """A memory of so many regions and pixels a class, or none, that is empty yet."""
+
+    def ring(length: int) -> Queue | None:
+        return queues.empty(num_classes, length, dim, dtype) if length else None
+
+    return Memory(region=ring(region_size), pixel=ring(pixel_size))
 
 
 def update(
@@ -65,14 +66,16 @@ def update(
     # Only what is appended travels between the devices, not the embeddings.
     chosen, picks = sharding.replicate((chosen, picks))
     by_class = (num_classes, b * num_picks)
-    return Memory(
-        region=queues.push(memory.region, means.swapaxes(0, 1), present.T),
-        pixel=queues.push(
-            memory.pixel,
+    region, pixel = memory.region, memory.pixel
+    if region is not None:
+        region = queues.push(region, means.swapaxes(0, 1), present.T)
+    if pixel is not None:
+        pixel = queues.push(
+            pixel,
             chosen.swapaxes(0, 1).reshape(*by_class, d),
             (picks >= 0).swapaxes(0, 1).reshape(by_class),
-        ),
-    )
+        )
+    return Memory(region=region, pixel=pixel)
 
 
 def region_means(
@@ -104,15 +107,17 @@ def region_means(
     return means / jnp.maximum(norms, EPSILON), counts > 0
 
 
+def kept(memory: Memory) -> tuple[Queue, ...]:
+    """The queues that there are."""
+    return tuple(q for q in (memory.region, memory.pixel) if q is not None)
+
+
 def banks(memory: Memory) -> tuple[Bank, ...]:
-    """The memory as the contrast reads it; without a copy, and without empty rings."""
-    both = (memory.region, memory.pixel)
-    return tuple(
-        (queue.values, queues.filled(queue)) for queue in both if queue.values.size
-    )
+    """The memory as the contrast reads it, without a copy."""
+    return tuple((queue.values, queues.filled(queue)) for queue in kept(memory))
 
 
 def fill(memory: Memory) -> jax.Array:
     """Which share of the slots is filled, [] float32."""
-    both = (queues.filled(memory.region), queues.filled(memory.pixel))
-    return jnp.mean(jnp.concatenate(both, axis=1), dtype=jnp.float32)
+    slots = [queues.filled(queue) for queue in kept(memory)]
+    return jnp.mean(jnp.concatenate(slots, axis=1), dtype=jnp.float32)

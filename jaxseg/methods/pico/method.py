@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxseg.data.labels import IGNORE
 from jaxseg.losses.cross_entropy import segmentation_loss
 from jaxseg.methods import base
 from jaxseg.methods.pico import loss as losses
@@ -26,6 +27,20 @@ from jaxseg.ops.resize import resize_bilinear, resize_nearest
 from jaxseg.state import TrainState
 
 CONTRAST_SETS = ("batch", "memory", "both")
+# What the fields may be at least.
+LOWEST = dict(
+    contrast_weight=0,
+    warmup_steps=0,
+    temperature=1e-3,
+    base_temperature=1e-3,
+    group_size=0,
+    max_samples=1,
+    max_views=1,
+    embedding_dim=1,
+    region_size=0,
+    pixel_size=0,
+    pixel_picks=1,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,7 +61,7 @@ class PiCo(base.Method):
         max_views: most anchors of a class in an image, which must have more pixels.
         embedding_dim: D.
         embedding_stages: backbone stages that are projected, joined at the first one's
-            size; () for the head's features.
+            size; () for the head's features, after its dropout if it has any.
         linear_projection: project by one 1x1 convolution in place of two.
         region_size: slots a class for the mean embeddings of images; 0 for none.
         pixel_size: slots a class for embeddings of single pixels; 0 for none.
@@ -55,7 +70,8 @@ class PiCo(base.Method):
         class_weights: of the cross entropy, one per class; () for none.
         auxiliary_weight: of the auxiliary head's cross entropy, if there is one.
         official_memory_compat: what the authors' release computes with its memory, with
-            its defects (see `official`); for comparisons only.
+            its defects (see `official`); for comparisons only. The random entries that
+            it begins with are the same for every seed.
     """
 
     contrast_weight: float = 0.1
@@ -87,16 +103,25 @@ class PiCo(base.Method):
                 "official_memory_compat reproduces a contrast with the memory alone; "
                 f"contrast_set is {self.contrast_set!r}: use 'memory'"
             )
-        if self.contrast_set != "batch" and not self.region_size + self.pixel_size:
+        if self.memory_dtype not in ("float32", "bfloat16"):
+            raise ValueError(
+                f"memory_dtype is {self.memory_dtype!r}; use 'float32' or 'bfloat16'"
+            )
+        sizes = (self.region_size, self.pixel_size)
+        if self.official_memory_compat and 0 in sizes:
+            raise ValueError(
+                f"official_memory_compat has regions and pixels, not {sizes} of them"
+            )
+        if self.contrast_set != "batch" and not any(sizes):
             raise ValueError(
                 "region_size and pixel_size are 0: for a contrast without a memory use "
                 "contrast_set='batch'"
             )
-        if self.max_samples < 1 or self.max_views < 1:
-            raise ValueError(
-                f"max_samples {self.max_samples} and max_views {self.max_views} must "
-                "be at least 1"
-            )
+        for name, lowest in LOWEST.items():
+            if not getattr(self, name) >= lowest:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; it must be {lowest} or more"
+                )
 
     @property
     def network(self) -> nn.Module:
@@ -129,7 +154,7 @@ class PiCo(base.Method):
         if not self.contrast_weight:
             outputs, state = self.forward(params, state, batch["image"], rng=rng)
             entropy = self.cross_entropy(outputs, batch["label"])
-            return entropy, (state, {"loss": entropy})
+            return entropy, (state, {"loss": entropy, "cross_entropy": entropy})
 
         dropout_rng, anchor_rng, memory_rng = jax.random.split(rng, 3)
         (outputs, embeddings), state = self.forward(
@@ -143,8 +168,11 @@ class PiCo(base.Method):
             embeddings, labels, self.predictions(outputs, grid), state, anchor_rng
         )
         loss = entropy + self.contrast_weight * contrast
+        # What is not finite is not remembered. That the memory waits for the contrast
+        # also lets the compiler write in place, rather than into a copy of the bank.
+        known = jnp.where(jnp.isfinite(loss), labels, IGNORE)
         state = state.replace(
-            memory=self.remember(state.memory, embeddings, labels, memory_rng)
+            memory=self.remember(state.memory, embeddings, known, memory_rng)
         )
         metrics = {
             "loss": loss,
@@ -213,13 +241,14 @@ class PiCo(base.Method):
         metrics = {
             "qualified_pairs": jnp.sum(pairs.qualified),
             "valid_anchors": num_anchors,
+            "contrasted_anchors": found.num_anchors,
             "hard_share": jnp.sum(chosen.hard) / jnp.maximum(num_anchors, 1),
             "positive_similarity": found.positive_similarity,
             "hardest_negative_similarity": found.hardest_negative_similarity,
         }
         if state.memory is not None:
             metrics["bank_fill"] = memories.fill(state.memory)
-        return found.loss, metrics
+        return found.loss, {k: v.astype(jnp.float32) for k, v in metrics.items()}
 
     def compare(
         self,
@@ -284,11 +313,14 @@ class PiCo(base.Method):
                 "project a finer map (config.method.embedding_stages)"
             )
         elif self.contrast_set == "memory" and not means["bank_fill"]:
-            reason = "the memory is empty; are all labels ignored?"
+            reason = (
+                "the memory is empty, as at the very first step; later that means that "
+                "all labels are ignored"
+            )
         else:
             reason = (
                 "no anchor has both a positive and a negative example; raise "
-                "config.method.max_samples or group_size, or use contrast_set='both'"
+                "config.method.max_samples, max_views or group_size"
             )
         return (
             f"the contrast is 0 after the warm-up, so PiCo trains nothing: {reason}",

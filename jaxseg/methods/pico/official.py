@@ -20,7 +20,7 @@ from jaxseg.memory import queue as queues
 from jaxseg.memory.queue import Queue
 from jaxseg.methods.pico import streaming
 from jaxseg.methods.pico.loss import Contrast, average
-from jaxseg.methods.pico.memory import Memory, region_means
+from jaxseg.methods.pico.memory import Memory, kept, region_means
 from jaxseg.ops.sampling import smallest_in_groups
 
 
@@ -117,10 +117,15 @@ def update(
             none. Of more than T picks only the last T are written (the authors' code
             breaks down).
 
+    Raises:
+        ValueError: if the memory has only one of the queues.
+
     Returns:
         The memory after. Its fill is that of the ring for regions and unchanged for
         pixels: the authors' code knows no fill, see `random_memory`.
     """
+    if memory.region is None or memory.pixel is None:
+        raise ValueError("the authors' memory has both a region and a pixel queue")
     b, h, w, d = embeddings.shape
     pixels = jax.lax.stop_gradient(embeddings).reshape(b, h * w, d)
     not_zero = jnp.arange(picks.shape[1]) > 0
@@ -180,7 +185,7 @@ def contrast(
             views of the first pair, of the second, ...); gradients flow into these.
         labels: [G, A] int32 class ids; -1 marks an empty slot, which changes nothing.
         views: [G] int32, anchors of each pair.
-        memory: of C classes; one of its queues may have no slots.
+        memory: of C classes.
         temperature: divides the cosines.
         base_temperature: the loss is multiplied by temperature over it.
 
@@ -191,7 +196,7 @@ def contrast(
     """
     groups, a, d = anchors.shape
     rows, row_labels = anchors.reshape(-1, d), labels.reshape(-1)
-    banks = [q.values for q in (memory.region, memory.pixel) if q.values.shape[1]]
+    banks = [queue.values for queue in kept(memory)]
     length = sum(values.shape[1] for values in banks)
     filled = [jnp.ones(v.shape[:2], bool).at[0].set(False) for v in banks]
 

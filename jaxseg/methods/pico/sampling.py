@@ -134,7 +134,7 @@ def check_group_size(group_size: int, batch_size: int) -> int:
     if group_size < 0 or batch_size % group_size:
         raise ValueError(
             f"a batch of {batch_size} does not split into groups of {group_size} "
-            "images: choose a divisor as group_size, or 0 for one group"
+            "images: choose a divisor as config.method.group_size, or 0 for one group"
         )
     return group_size
 

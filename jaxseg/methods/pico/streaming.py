@@ -147,16 +147,7 @@ def _positives_forward(anchors, labels, lse, values, filled, temperature):
             start = first + number * TILE
             members = jax.lax.dynamic_slice(order, (start,), (TILE,))
             inside = start + jnp.arange(TILE) < last
-            scores = _dot(rows[members], keys.T) / temperature  # [TILE, M]
-            margin = jnp.where(there, lse[members][:, None] - scores, LOW)
-            # d softplus(x) / dx = sigmoid(x)
-            slope = jax.nn.sigmoid(margin)
-            found = (
-                jnp.sum(jax.nn.softplus(margin), axis=1),
-                jnp.sum(jnp.where(there, scores, 0.0), axis=1),
-                jnp.sum(slope, axis=1),
-                -_dot(slope.astype(keys.dtype), keys) / temperature,
-            )
+            found = _compare(rows[members], lse[members], keys, there, temperature)
             nowhere = len(labels) + jnp.arange(TILE)
             places = jnp.where(inside, members, nowhere)
             return tuple(
@@ -172,6 +163,24 @@ def _positives_forward(anchors, labels, lse, values, filled, temperature):
     inputs = (edges[:-1], edges[1:], values, filled)
     (losses, scores, of_lse, of_anchors), _ = jax.lax.scan(of_class, start, inputs)
     return (losses, scores), (of_lse, of_anchors.astype(anchors.dtype))
+
+
+def _compare(rows, lse, keys, there, temperature: float) -> tuple[jax.Array, ...]:
+    """Sums over a class's entries, for rows [N, D] of that class.
+
+    Returns:
+        [N] losses, [N] scores, and the losses' derivatives by lse, [N], and by the
+        rows, [N, D].
+    """
+    scores = _dot(rows, keys.T) / temperature  # [N, M]
+    margin = jnp.where(there, lse[:, None] - scores, LOW)
+    slope = jax.nn.sigmoid(margin)  # the derivative of softplus
+    return (
+        jnp.sum(jax.nn.softplus(margin), axis=1),
+        jnp.sum(jnp.where(there, scores, 0.0), axis=1),
+        jnp.sum(slope, axis=1),
+        -_dot(slope.astype(keys.dtype), keys) / temperature,
+    )
 
 
 def _positives_backward(temperature, gradients, cotangents):

@@ -377,7 +377,7 @@ def _full_memory(region: np.ndarray, pixel: np.ndarray | None = None) -> Memory:
             fill=jnp.full(num_classes, length, jnp.int32),
         )
 
-    return Memory(full(region), full(region[:, :0] if pixel is None else pixel))
+    return Memory(region=full(region), pixel=None if pixel is None else full(pixel))
 
 
 def _queue_in(case: Case, name: str) -> Queue:

@@ -98,7 +98,7 @@ def test_class_zero_of_the_memory_is_never_read(anchors, memory):
 def test_a_row_loses_the_positive_in_its_own_column():
     entries = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     memory = Memory(
-        region=queue(entries[:, None]), pixel=queue(jnp.zeros((4, 0, 2)))
+        region=queue(entries[:, None]), pixel=None
     )  # columns: class 1, 2, 3, 0
     x = jnp.array([[[1.0, 0.0], [1.0, 0.0]]])
     # Row 0 loses its only positive, row 1 keeps class 1 against classes 2, 3 and 0.
