@@ -1,17 +1,26 @@
-"""What all benchmarks share: the line they print."""
+"""What all benchmarks share: fair repetition, and the line they print."""
 
 import datetime
 import json
 import os
 import platform
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import jax
 
 from jaxseg.reporting.report import peak_memory
 
+Result = TypeVar("Result")
 
-def line(what: str, sizes: dict[str, Any], **numbers: float) -> dict[str, Any]:
+
+def cpu() -> str:
+    """The processor's name, for what always runs there."""
+    return f"{platform.machine()}, {os.cpu_count()} cores"
+
+
+def line(what: str, sizes: Mapping[str, Any], **numbers: float) -> dict[str, Any]:
     """One result: seconds are medians, ratios are within one run.
 
     Args:
@@ -21,7 +30,7 @@ def line(what: str, sizes: dict[str, Any], **numbers: float) -> dict[str, Any]:
     """
     device = jax.devices()[0].device_kind
     if device == "cpu":
-        device = f"{platform.machine()}, {os.cpu_count()} cores"
+        device = cpu()
     return {
         "what": what,
         "sizes": sizes,
@@ -32,6 +41,41 @@ def line(what: str, sizes: dict[str, Any], **numbers: float) -> dict[str, Any]:
     }
 
 
+def not_measured(what: str, sizes: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """In place of a result that there is none of."""
+    return {"what": what, "sizes": sizes, "not_measured": reason}
+
+
 def report(result: dict[str, Any]) -> None:
     """Prints one result as a line of JSON."""
     print(json.dumps(result), flush=True)
+
+
+def in_turn(
+    functions: Mapping[str, Callable[[], Result]], repeats: int
+) -> dict[str, list[Result]]:
+    """Calls each function once to warm up, then all of them in turn, several times.
+
+    What else the machine does then meets all of them alike.
+
+    Returns:
+        The results of each function's calls but the first.
+    """
+    for function in functions.values():
+        function()
+    results: dict[str, list[Result]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            results[name].append(function())
+    return results
+
+
+def timed(run: Callable[..., Any], *inputs: Any) -> Callable[[], float]:
+    """A call of `run` that gives the seconds it took."""
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(run(*inputs))
+        return time.perf_counter() - began
+
+    return seconds

@@ -1,51 +1,68 @@
 """Cost of one training step, and how much of the data pipeline it hides.
 
-    python -m benchmarks.train_step [--config configs/supervised_camvid.py] [--steps 20]
+    python -m benchmarks.train_step [--steps 20]
+    python -m benchmarks.train_step --config CONFIG [--compare] [--set KEY=VALUE]
 
 Prints one JSON object a line: compiling; the step on a batch that is on the device
-already; the loader by itself; the step fed by the loader.
+already; the loader by itself; the step fed by the loader. For a config of PiCo also
+what contrast adds to a step: cross entropy alone, contrast with the batch, contrast
+with batch and memory, in turn, on one batch that is on the device already; with
+`--compare` only that. Without a config, the first is of configs/supervised_camvid.py,
+the second of configs/pico_camvid.py with more anchors than it trains with, up to 1024.
 """
 
 import argparse
+import ast
 import contextlib
 import functools
 import itertools
 import runpy
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from benchmarks import measure
 from jaxseg import initialization, sharding, train
 from jaxseg.data import inputs
+from jaxseg.data.source import Dataset
 from jaxseg.methods import base
+from jaxseg.state import TrainState
+
+PLAIN = "configs/supervised_camvid.py"
+COMPARED = "configs/pico_camvid.py"
+# By these most of the batch's 1024 slots, in four groups, hold an anchor.
+COMPARED_WITH = ("method.max_samples=256", "method.max_views=100")
+# What of PiCo each row changes; the contrast is in every step that is timed.
+ROWS = {
+    "step, cross entropy": dict(contrast_weight=0.0),
+    "step, contrast with the batch": dict(contrast_set="batch", warmup_steps=0),
+    "step, contrast with batch and memory": dict(contrast_set="both", warmup_steps=0),
+}
+ENOUGH_ANCHORS = 900  # with few, contrast would be cheap
 
 
-def load_config(name: str) -> dict[str, Any]:
+def load_config(name: str, changes: Iterable[str] = ()) -> dict[str, Any]:
+    """A config by its path and variant, with changes such as `method.max_views=40`."""
     path, _, variant = name.partition(":")
-    return runpy.run_path(path)["get_config"](variant).to_dict()
+    config = runpy.run_path(path)["get_config"](variant)
+    for change in changes:
+        key, _, value = change.partition("=")
+        config.update_from_flattened_dict({key: ast.literal_eval(value)})
+    return config.to_dict()
 
 
 def run(config: dict[str, Any], *, steps: int) -> Iterator[dict[str, Any]]:
     """Yields the measurements of one config, with fresh weights and its own data."""
     mesh = sharding.make_mesh(config.get("num_devices", 0))
     dataset = inputs.make_dataset(config)
-    method = base.from_config(config, dataset.labels)
-    target = initialization.describe(config, method, mesh)
-    state = initialization.fresh(config, method, target)
+    method, state = fresh(config, dataset, mesh)
     batch_size = config["data"]["batch_size"]
-    sizes = dict(
-        backbone=config["model"]["backbone"]["name"],
-        method=config["method"]["name"],
-        batch=batch_size,
-        crop=config["data"]["crop"],
-        devices=mesh.size,
-        dtype=config["model"].get("dtype", "float32"),
-    )
-    line = functools.partial(measure.line, sizes=sizes)
+    line = functools.partial(measure.line, sizes=describe(config, mesh))
 
     host_batches = inputs.training_batches(config, dataset, start_step=0)
     with contextlib.closing(host_batches):
@@ -78,6 +95,109 @@ def run(config: dict[str, Any], *, steps: int) -> Iterator[dict[str, Any]]:
         )
 
 
+def compare(config: dict[str, Any], *, steps: int) -> Iterator[dict[str, Any]]:
+    """Yields a line for each of `ROWS`, `ratio` to the first.
+
+    The memory begins empty; slots that are not filled cost what filled ones do.
+
+    Raises:
+        SystemExit: if the config has no contrast, or the timed steps few anchors.
+    """
+    spec = config["method"]
+    if not has_contrast(config):
+        raise SystemExit(f"--compare needs a config with PiCo's contrast, not {spec}")
+    mesh = sharding.make_mesh(config.get("num_devices", 0))
+    dataset = inputs.make_dataset(config)
+    host_batches = inputs.training_batches(config, dataset, start_step=0)
+    with contextlib.closing(host_batches):
+        batch = sharding.to_devices(next(host_batches), mesh)
+    configs = {name: {**config, "method": spec | row} for name, row in ROWS.items()}
+    steps_by_name = {
+        name: timed_step(changed, dataset, mesh, batch)
+        for name, changed in configs.items()
+    }
+    results = measure.in_turn(steps_by_name, steps)
+
+    batch_size = config["data"]["batch_size"]
+    medians = {
+        name: statistics.median(seconds for seconds, _ in result)
+        for name, result in results.items()
+    }
+    for name, result in results.items():
+        yield measure.line(
+            name,
+            describe(configs[name], mesh),
+            median=medians[name],
+            images_per_second=batch_size / medians[name],
+            ratio=medians[name] / medians[next(iter(ROWS))],
+            **contrast_metrics([metrics for _, metrics in result]),
+        )
+
+
+def has_contrast(config: dict[str, Any]) -> bool:
+    spec = config["method"]
+    return spec["name"] == "pico.PiCo" and bool(spec.get("contrast_weight", True))
+
+
+def timed_step(
+    config: dict[str, Any], dataset: Dataset, mesh: Mesh, batch: base.Batch
+) -> Callable[[], tuple[float, base.Metrics]]:
+    """Compiles a step; each call does the next one, and gives seconds and metrics.
+
+    Raises:
+        SystemExit: by a call, if a step with contrast has few anchors.
+    """
+    method, state = fresh(config, dataset, mesh)
+    step = train.compile_step(method, mesh, state, batch)
+    states = [state]
+
+    def advance() -> tuple[float, base.Metrics]:
+        began = time.perf_counter()
+        states[0], metrics = jax.block_until_ready(step(states[0], batch))
+        seconds = time.perf_counter() - began
+        num_anchors = int(metrics.get("valid_anchors", ENOUGH_ANCHORS))
+        if num_anchors < ENOUGH_ANCHORS:
+            raise SystemExit(
+                f"a step has {num_anchors} valid anchors, fewer than {ENOUGH_ANCHORS}: "
+                "raise max_samples or max_views, or the batch, as by "
+                "--set method.max_views=40 --set data.batch_size=16"
+            )
+        return seconds, metrics
+
+    return advance
+
+
+def contrast_metrics(metrics: list[base.Metrics]) -> dict[str, float]:
+    """What the contrast had to do, the least of all steps; nothing without contrast."""
+    return {
+        key: min(float(of_step[key]) for of_step in metrics)
+        for key in ("valid_anchors", "qualified_pairs", "bank_fill")
+        if key in metrics[0]
+    }
+
+
+def fresh(
+    config: dict[str, Any], dataset: Dataset, mesh: Mesh
+) -> tuple[base.Method, TrainState]:
+    method = base.from_config(config, dataset.labels)
+    target = initialization.describe(config, method, mesh)
+    return method, initialization.fresh(config, method, target)
+
+
+def describe(config: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
+    spec = config["method"]
+    contrast = ("group_size", "max_samples", "max_views", "region_size", "pixel_size")
+    return dict(
+        {key: spec[key] for key in contrast if key in spec},
+        backbone=config["model"]["backbone"]["name"],
+        method=spec["name"],
+        batch=config["data"]["batch_size"],
+        crop=config["data"]["crop"],
+        devices=mesh.size,
+        dtype=config["model"].get("dtype", "float32"),
+    )
+
+
 def time_steps(step, state, batches, steps: int) -> tuple[list[float], Any]:
     """Seconds of each step, with those that its batch is waited for, but for two."""
     seconds = []
@@ -98,11 +218,27 @@ def time_loader(batches, steps: int) -> Iterator[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", default="configs/supervised_camvid.py")
+    parser.add_argument("--config", help="default: of CamVid, see above")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--compare", action="store_true", help="only contrast's cost")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key of the config, as method.max_views=40",
+    )
     options = parser.parse_args()
-    for line in run(load_config(options.config), steps=options.steps):
-        measure.report(line)
+    plain = load_config(options.config or PLAIN, options.set if options.config else [])
+    compared = plain
+    if options.config is None:
+        compared = load_config(COMPARED, [*COMPARED_WITH, *options.set])
+    if not options.compare:
+        for line in run(plain, steps=options.steps):
+            measure.report(line)
+    if options.compare or has_contrast(compared):
+        for line in compare(compared, steps=options.steps):
+            measure.report(line)
 
 
 if __name__ == "__main__":
