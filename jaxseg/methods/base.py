@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxseg import config as config_lib
+from jaxseg import models
 from jaxseg.data.labels import LabelSet
 from jaxseg.models.segmentor import Outputs, Segmentor
 from jaxseg.state import TrainState
@@ -180,9 +181,7 @@ def from_config(config: Mapping[str, Any], labels: LabelSet) -> Method:
         config: a whole config; `model`, `method`, `optimizer`, `schedule` are read.
         labels: of the data set; their number is the number of classes.
     """
-    segmentor = config_lib.make(
-        "models", _one_dtype(config["model"]), num_classes=labels.num_classes
-    )
+    segmentor = models.build(config["model"], num_classes=labels.num_classes)
     schedule = make_schedule(config)
     optimizer = config_lib.make(
         "optimizers", config.get("optimizer", {"name": "sgd"}), schedule=schedule
@@ -200,14 +199,3 @@ def make_schedule(config: Mapping[str, Any]) -> optax.Schedule:
     """Builds the learning-rate schedule of a config, [] int step -> [] rate."""
     spec = config.get("schedule", {"name": "poly", "peak": 0.01})
     return config_lib.make("optimizers", spec, total_steps=config["total_steps"])
-
-
-def _one_dtype(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Lets the backbone and the head compute in the model's dtype, unless they say."""
-    if "dtype" not in model:
-        return dict(model)
-    inherited = {"dtype": model["dtype"]}
-    return {
-        key: inherited | dict(part) if isinstance(part, Mapping) else part
-        for key, part in model.items()
-    }

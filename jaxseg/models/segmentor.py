@@ -22,6 +22,8 @@ class Outputs:
         coarse: [B, h, w, C] float32, the logits before their enlargement.
         auxiliary: [B, H, W, C] float32, the auxiliary head's logits; None at
             evaluation, and where there is no such head.
+        queries: what a decoder predicts beside the class map and its own loss reads;
+            None for most.
     """
 
     logits: jax.Array
@@ -29,21 +31,30 @@ class Outputs:
     stages: tuple[jax.Array, ...]
     coarse: jax.Array
     auxiliary: jax.Array | None
+    queries: Any = None
 
 
 class Segmentor(nn.Module):
     """Backbone -> head -> 1x1 classifier -> bilinear enlargement.
 
-    Parameters and batch statistics have the entries `backbone`, `head`, `classifier`,
-    and with an auxiliary head also `auxiliary` and `auxiliary_classifier`.
+    Parameters and batch statistics have the entries `backbone`, `head`, `classifier`
+    (or `decoder`), and with an auxiliary head also `auxiliary` and
+    `auxiliary_classifier`. A head without parameters has no entry.
 
     Attributes:
         backbone: maps normalised images to a tuple of stages.
         head: maps the stages to features.
         num_classes: C.
+        decoder: maps features to class maps in place of the 1x1 classifier, as
+            Segmenter's mask transformer: `(features, stages, num_classes, train=...)`
+            gives [B, h, w, C] and its queries or None. One with queries enlarges them
+            itself: `enlarge(queries, (H, W))` gives the logits.
         auxiliary: a second head, which shows an earlier stage the labels in training
-            (Zhao et al. 2017); evaluation computes nothing of it.
+            (Zhao et al. 2017); evaluation computes nothing of it, unless the head
+            `reads_classes`: then it is given the auxiliary logits [B, h, w, C].
         align_corners: whether the enlargement keeps corner pixels in the corners.
+        size_divisor: the backbone pads images to multiples of this, as Segmenter's
+            does: the logits are enlarged to that size, and the padding is cut off.
         classifier_bias: whether the classifiers have a bias.
         mean: of the pixels' red, green and blue, in units of 0..255.
         std: their standard deviations, in the same units.
@@ -53,15 +64,18 @@ class Segmentor(nn.Module):
     backbone: nn.Module
     head: nn.Module
     num_classes: int
+    decoder: nn.Module | None = None
     auxiliary: nn.Module | None = None
     align_corners: bool = False
+    size_divisor: int = 1
     classifier_bias: bool = True
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     dtype: Any = "float32"
 
     def setup(self):
-        self.classifier = self._classifier()
+        if self.decoder is None:
+            self.classifier = self._classifier()
         if self.auxiliary is not None:
             self.auxiliary_classifier = self._classifier()
 
@@ -85,23 +99,60 @@ class Segmentor(nn.Module):
         """
         _, height, width, _ = image.shape
         stages = self.stages(image, train=train)
-        features = self.head(stages, train=train)
-        coarse = self.classify(features)
+        classes = self._auxiliary_logits(stages, train)
+        if self._reads_classes:
+            features = self.head(stages, classes, train=train)
+        else:
+            features = self.head(stages, train=train)
+        if self.decoder is None:
+            coarse, queries = self.classify(features), None
+        else:
+            coarse, queries = self.decoder(
+                features, stages, self.num_classes, train=train
+            )
+            coarse = coarse.astype(jnp.float32)
+        if self.decoder is None or queries is None:
+            logits = self._enlarge(coarse, (height, width))
+        else:
+            logits = self.decoder.enlarge(queries, (height, width))
         auxiliary = None
-        # Its parameters must exist after an initialisation in evaluation mode, too.
-        if self.auxiliary is not None and (train or self.is_initializing()):
-            auxiliary = self.auxiliary_classifier(self.auxiliary(stages, train=train))
-            auxiliary = self._enlarge(auxiliary.astype(jnp.float32), (height, width))
+        if classes is not None and train:
+            auxiliary = self._enlarge(classes.astype(jnp.float32), (height, width))
         return Outputs(
-            logits=self._enlarge(coarse, (height, width)),
+            logits=logits,
             features=features,
             stages=stages,
             coarse=coarse,
             auxiliary=auxiliary,
+            queries=queries,
         )
 
+    @property
+    def _reads_classes(self) -> bool:
+        return getattr(self.head, "reads_classes", False)
+
+    def _auxiliary_logits(
+        self, stages: tuple[jax.Array, ...], train: bool
+    ) -> jax.Array | None:
+        """What the auxiliary head says, [B, h, w, C], where anything needs it."""
+        if self.auxiliary is None:
+            if self._reads_classes:
+                raise ValueError(
+                    f"{type(self.head).__name__} reads the auxiliary head's classes, "
+                    "and there is no auxiliary head: give one"
+                )
+            return None
+        # Its parameters must exist after an initialisation in evaluation mode, too.
+        if not (train or self._reads_classes or self.is_initializing()):
+            return None
+        return self.auxiliary_classifier(self.auxiliary(stages, train=train))
+
     def _enlarge(self, logits: jax.Array, shape: tuple[int, int]) -> jax.Array:
-        return resize_bilinear(logits, shape, align_corners=self.align_corners)
+        height, width = shape
+        divisor = self.size_divisor
+        padded = (height + -height % divisor, width + -width % divisor)
+        logits = resize_bilinear(logits, padded, align_corners=self.align_corners)
+        return logits[:, :height, :width]
 
     def stages(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
         """The backbone's maps of raw images [B, H, W, 3], shallow to deep."""

@@ -10,14 +10,16 @@ symmetrically, as in PyTorch. Submodules carry the published names (`branches_1_
 `branches.1.0`).
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
 
 from jaxseg.models.backbones.resnet import BasicBlock, Bottleneck
 from jaxseg.models.layers import ConvNorm, symmetric_padding
-from jaxseg.ops.resize import resize_bilinear
+from jaxseg.ops.resize import resize_bilinear, resize_nearest
+
+Fusion = Literal["aligned", "centred", "nearest"]
 
 
 class HRNet(nn.Module):
@@ -29,6 +31,12 @@ class HRNet(nn.Module):
         modules: exchanges in a row in stages 2 to 4; each stage adds a branch.
         blocks: residual blocks of layer1 and of every branch in every exchange.
         stem_width: channels of the stem; layer1 has four times as many.
+        fusion: how coarse branches are enlarged: linearly with aligned corners, as the
+            segmentation networks were trained; linearly with centred pixels; or to the
+            nearest, as the ImageNet classifiers were.
+        early_stages: whether the stem, layer1 and the finest branch before each later
+            stage come first in the result. Heads then count from the end.
+        remat: whether the backward pass computes blocks and exchanges again.
         dtype: of the computation.
     """
 
@@ -36,20 +44,19 @@ class HRNet(nn.Module):
     modules: tuple[int, ...] = (1, 4, 3)
     blocks: int = 4
     stem_width: int = 64
+    fusion: Fusion = "aligned"
+    early_stages: bool = False
+    remat: bool = False
     dtype: Any = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
         """Maps [B, H, W, 3] to the branches after the last stage, fine to coarse."""
-        for index in (1, 2):
-            x = _window(
-                self.stem_width, strides=2, dtype=self.dtype, name=f"conv{index}"
-            )(x, train=train)
-        for index in range(self.blocks):
-            x = Bottleneck(self.stem_width, dtype=self.dtype, name=f"layer1_{index}")(
-                x, train=train
-            )
-
+        if self.fusion not in get_args(Fusion):
+            raise ValueError(f"fusion {self.fusion!r} is not one of {get_args(Fusion)}")
+        exchange = nn.remat(Exchange, static_argnums=(2,)) if self.remat else Exchange
+        stem, x = self._beginning(x, train)
+        early = [stem, x]
         branches = [
             _window(self.width, dtype=self.dtype, name="transition1_0")(x, train=train)
         ]
@@ -61,13 +68,32 @@ class HRNet(nn.Module):
                 dtype=self.dtype,
                 name=f"transition{index}_{index}",
             )(coarsest, train=train)
+            if index > 1:
+                early.append(branches[0])
             branches.append(added)
             for module in range(num_modules):
-                branches = Exchange(
-                    self.blocks, dtype=self.dtype, name=f"stage{index + 1}_{module}"
-                )(branches, train=train)
+                branches = exchange(
+                    self.blocks,
+                    fusion=self.fusion,
+                    dtype=self.dtype,
+                    name=f"stage{index + 1}_{module}",
+                )(branches, train)
             coarsest = branches[-1]
-        return tuple(branches)
+        return (*early, *branches) if self.early_stages else tuple(branches)
+
+    def _beginning(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        """The outputs of the stem and of layer1, both at stride 4."""
+        block = nn.remat(Bottleneck, static_argnums=(2,)) if self.remat else Bottleneck
+        for index in (1, 2):
+            x = _window(
+                self.stem_width, strides=2, dtype=self.dtype, name=f"conv{index}"
+            )(x, train=train)
+        stem = x
+        for index in range(self.blocks):
+            x = block(self.stem_width, dtype=self.dtype, name=f"layer1_{index}")(
+                x, train
+            )
+        return stem, x
 
 
 class Exchange(nn.Module):
@@ -75,14 +101,16 @@ class Exchange(nn.Module):
 
     Attributes:
         blocks: residual blocks of each branch.
+        fusion: how a coarse branch is enlarged, as for `HRNet`.
         dtype: of the computation.
     """
 
     blocks: int = 4
+    fusion: Fusion = "aligned"
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, branches: list[jax.Array], *, train: bool) -> list[jax.Array]:
+    def __call__(self, branches: list[jax.Array], train: bool) -> list[jax.Array]:
         """Maps branches [B, h, w, D], fine to coarse, to others of the same shapes."""
         refined = []
         for index, x in enumerate(branches):
@@ -90,7 +118,7 @@ class Exchange(nn.Module):
             for block in range(self.blocks):
                 x = BasicBlock(
                     channels, dtype=self.dtype, name=f"branches_{index}_{block}"
-                )(x, train=train)
+                )(x, train)
             refined.append(x)
         return [self._fuse(refined, target, train) for target in range(len(refined))]
 
@@ -131,7 +159,9 @@ class Exchange(nn.Module):
             dtype=self.dtype,
             name=f"fuse_layers_{target}_{source}",
         )(branches[source], train=train)
-        return resize_bilinear(x, (h, w), align_corners=True)
+        if self.fusion == "nearest":
+            return resize_nearest(x, (h, w))
+        return resize_bilinear(x, (h, w), align_corners=self.fusion == "aligned")
 
 
 def _window(features: int, **fields: Any) -> ConvNorm:

@@ -1,7 +1,11 @@
 """DeepLabV3 (Chen et al. 2017): one map seen at several rates, and as a whole.
 
 With `skip_stage` the head also sharpens the result by a shallow stage, as DeepLabV3+
-(Chen et al. 2018) does. Unlike the papers' code there is no dropout.
+(Chen et al. 2018) does. The defaults are the paper's, without dropout; others have
+
+    torchvision  rates=(12, 24, 36), dropout=0.5, refine=True, refine_relu=True
+    PiCo         features=512, rates=(12, 24, 36), project_kernel=3, refine=True
+    ZS3Net       dropout=0.5, skip_stage=0, join_dropouts=(0.5, 0.1), align_corners=True
 """
 
 from typing import Any
@@ -23,11 +27,17 @@ class DeepLabV3(nn.Module):
             at 8.
         project_kernel: side of the convolution that joins the branches: 1 in the paper
             and torchvision, 3 in PiCo's code.
-        refine: whether one more 3x3 convolution with normalisation, but without ReLU,
-            follows the pyramid, as in PiCo's code.
+        dropout: share of the pyramid's numbers that training blanks; needs a key in the
+            rng collection `dropout`.
+        refine: whether one more 3x3 convolution with normalisation follows the pyramid.
+        refine_relu: whether a ReLU follows that.
         skip_stage: which of the backbone's stages to join, None for none. For
             MobileNetV2 and ResNet -3 is the one at stride 8.
         skip_features: channels to which that stage is reduced.
+        join_dropouts: the dropout after each 3x3 convolution of the joined maps, of
+            which there are as many.
+        align_corners: whether the pyramid is enlarged to that stage with corner pixels
+            in the corners.
         separable: convolutions of the pyramid and of the join are depthwise, then 1x1,
             as in DeepLabV3+: an eighth of the work.
         dtype: of the computation.
@@ -36,9 +46,13 @@ class DeepLabV3(nn.Module):
     features: int = 256
     rates: tuple[int, ...] = (6, 12, 18)
     project_kernel: int = 1
+    dropout: float = 0.0
     refine: bool = False
+    refine_relu: bool = False
     skip_stage: int | None = None
     skip_features: int = 48
+    join_dropouts: tuple[float, ...] = (0.0,)
+    align_corners: bool = False
     separable: bool = False
     dtype: Any = "float32"
 
@@ -56,21 +70,35 @@ class DeepLabV3(nn.Module):
             dtype=self.dtype,
             name="aspp",
         )(stages[-1], train=train)
+        x = nn.Dropout(self.dropout)(x, deterministic=not train)
         if self.refine:
             x = ConvNorm(
-                self.features, 3, activation=None, dtype=self.dtype, name="refine"
+                self.features,
+                3,
+                activation=nn.relu if self.refine_relu else None,
+                dtype=self.dtype,
+                name="refine",
             )(x, train=train)
         if self.skip_stage is None:
             return x
+        return self._join(x, stages[self.skip_stage], train)
+
+    def _join(self, x: jax.Array, shallow: jax.Array, train: bool) -> jax.Array:
         shallow = ConvNorm(self.skip_features, dtype=self.dtype, name="skip")(
-            stages[self.skip_stage], train=train
+            shallow, train=train
         )
         _, h, w, _ = shallow.shape
-        x = resize_bilinear(x, (h, w), align_corners=False)
+        x = resize_bilinear(x, (h, w), align_corners=self.align_corners)
         x = jnp.concatenate([x, shallow], axis=-1)
-        return _Window(
-            self.features, separable=self.separable, dtype=self.dtype, name="join"
-        )(x, train=train)
+        for index, dropout in enumerate(self.join_dropouts):
+            x = _Window(
+                self.features,
+                separable=self.separable,
+                dtype=self.dtype,
+                name=f"join_{index}" if index else "join",
+            )(x, train=train)
+            x = nn.Dropout(dropout)(x, deterministic=not train)
+        return x
 
 
 class ASPP(nn.Module):

@@ -9,11 +9,12 @@ from jaxseg.models.layers import ConvNorm, join_stages
 
 
 class FCN(nn.Module):
-    """3x3 convolutions with normalisation and ReLU, on the last stage by default.
+    """Convolutions with normalisation and ReLU, on the last stage by default.
 
     Attributes:
         features: D, channels of the result.
         num_convs: how many convolutions.
+        kernel_size: of each convolution, 3 or 1.
         stages: which of the backbone's stages it reads, joined at the first one's size:
             (0, 1, 2, 3) is HRNet's head, (-2,) an auxiliary head.
         use_bias: whether the convolutions have a bias.
@@ -24,6 +25,7 @@ class FCN(nn.Module):
 
     features: int = 256
     num_convs: int = 1
+    kernel_size: int = 3
     stages: tuple[int, ...] = (-1,)
     use_bias: bool = False
     dropout: float = 0.0
@@ -34,9 +36,12 @@ class FCN(nn.Module):
         """Maps stages [B, h, w, D'] to features [B, h, w, D]."""
         x = join_stages(stages, self.stages)
         for _ in range(self.num_convs):
-            x = ConvNorm(self.features, 3, use_bias=self.use_bias, dtype=self.dtype)(
-                x, train=train
-            )
+            x = ConvNorm(
+                self.features,
+                self.kernel_size,
+                use_bias=self.use_bias,
+                dtype=self.dtype,
+            )(x, train=train)
         return nn.Dropout(self.dropout, broadcast_dims=(1, 2))(
             x, deterministic=not train
         )

@@ -1,14 +1,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxseg.models.backbones.hrnet import Exchange, HRNet
-from tests.models.fill import (
-    filled,
-    num_parameters,
-    same_shapes,
-    shapes_of,
-    stage_shapes,
+from tests.models.fill import filled, num_parameters, stage_shapes
+from tests.models.gradients import (
+    assert_gradients_survive_remat,
+    assert_half_precision_is_near,
 )
 
 SMALL = HRNet(width=4, modules=(1, 2, 1), blocks=1, stem_width=4)
@@ -19,14 +18,13 @@ def normal(*shape):
     return rng.normal(size=shape).astype(np.float32)
 
 
-def test_parameter_count_is_the_published_one():
-    assert num_parameters(HRNet()) == 65_325_120
-
-
-def test_the_narrow_network_has_the_parameters_of_its_torch_twin(torch, torch_blocks):
-    with torch.device("meta"):
-        twin = torch_blocks.HRNet(18)
-    assert num_parameters(HRNet(18)) == torch_blocks.num_parameters(twin) == 9_562_260
+# The ImageNet classifiers of 21 299 004, 41 232 680 and 77 469 864 without their ends:
+# a bottleneck on each branch, three convolutions that halve, two last layers.
+@pytest.mark.parametrize(
+    "width, count", [(18, 9_562_260), (32, 29_305_536), (48, 65_325_120)]
+)
+def test_parameter_counts_are_the_published_ones(width, count):
+    assert num_parameters(HRNet(width)) == count
 
 
 def test_stages_have_four_sizes_and_widths():
@@ -45,45 +43,45 @@ def test_fewer_stages_make_fewer_branches():
     assert shapes == [(1, 8, 8, 4), (1, 4, 4, 8)]
 
 
-def test_stages_equal_torch(torch_blocks):
-    image = normal(2, 49, 70, 3)
-    theirs = torch_blocks.settled(torch_blocks.HRNet(4, (1, 2, 1), 1, stem=4), image)
-    variables = torch_blocks.variables_of(theirs)
-    assert same_shapes(variables, shapes_of(SMALL, image))
-    stages = jax.jit(lambda x: SMALL.apply(variables, x, train=False))(image)
-    for stage, expected in zip(stages, torch_blocks.run(theirs, image), strict=True):
-        np.testing.assert_allclose(stage, expected, atol=1e-4)
+def test_early_stages_come_before_the_same_branches():
+    shapes, _ = stage_shapes(SMALL, (1, 32, 32, 3))
+    more, _ = stage_shapes(SMALL.clone(early_stages=True), (1, 32, 32, 3))
+    assert [shape[-1] for shape in more[:-4]] == [4, 16, 4, 4]
+    assert {shape[1:3] for shape in more[:-4]} == {(8, 8)}
+    assert more[-4:] == shapes
 
 
-def test_exchange_equals_torch(torch_blocks):
-    branches = [normal(2, 9, 11, 4), normal(2, 5, 6, 8), normal(2, 3, 3, 16)]
-    theirs = torch_blocks.settled(torch_blocks.Exchange([4, 8, 16], 1), branches)
-    variables = torch_blocks.variables_of(theirs)
-    fused = Exchange(blocks=1).apply(variables, branches, train=False)
-    for branch, expected in zip(fused, torch_blocks.run(theirs, branches), strict=True):
-        np.testing.assert_allclose(branch, expected, atol=1e-4)
+def test_a_coarse_branch_is_enlarged_as_asked():
+    """Zero kernels but for one 1x1 leave its enlargement, added to nothing."""
+    branches = [jnp.zeros((1, 4, 4, 1)), jnp.asarray([[1.0, 2.0], [3.0, 4.0]])]
+    branches[1] = branches[1][None, :, :, None] * jnp.ones(2)
+    variables = filled(Exchange(blocks=1), branches, train=False)
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf * (path[-1].key != "kernel"), variables["params"]
+    )
+    kernel = jnp.full((1, 1, 2, 1), 0.5)
+    params["fuse_layers_0_1"]["conv"]["kernel"] = kernel
+    rows = {
+        "aligned": [1, 4 / 3, 5 / 3, 2],
+        "centred": [1, 1.25, 1.75, 2],
+        "nearest": [1, 1, 2, 2],
+    }
+    for fusion, expected in rows.items():
+        finest, _ = Exchange(blocks=1, fusion=fusion).apply(
+            {**variables, "params": params}, branches, train=False
+        )
+        np.testing.assert_allclose(finest[0, 0, :, 0], expected, rtol=1e-4)
 
 
-def test_every_parameter_gets_a_finite_gradient():
-    image = normal(1, 33, 40, 3)
-    small = HRNet(4, (1, 1), blocks=1, stem_width=4)
-    variables = filled(small, image, train=False)
+def test_an_unknown_fusion_is_refused():
+    with pytest.raises(ValueError, match="fusion 'linear'"):
+        stage_shapes(SMALL.clone(fusion="linear"), (1, 32, 32, 3))
 
-    def loss(params):
-        state = {**variables, "params": params}
-        stages, _ = small.apply(state, image, train=True, mutable=["batch_stats"])
-        return sum(jnp.sum(stage**2) for stage in stages)
 
-    for leaf in jax.tree.leaves(jax.jit(jax.grad(loss))(variables["params"])):
-        assert jnp.isfinite(leaf).all() and jnp.any(leaf != 0)
+def test_recomputing_exchanges_changes_nothing():
+    small = HRNet(4, (1,), blocks=1, stem_width=4)
+    assert_gradients_survive_remat(small, normal(2, 17, 24, 3))
 
 
 def test_half_precision_is_near_the_truth():
-    image = normal(1, 33, 40, 3)
-    variables = filled(SMALL, image, train=False)
-    half = SMALL.clone(dtype="bfloat16")
-    exact = jax.jit(lambda x: SMALL.apply(variables, x, train=False))(image)
-    stages = jax.jit(lambda x: half.apply(variables, x, train=False))(image)
-    for stage, truth in zip(stages, exact, strict=True):
-        assert stage.dtype == jnp.bfloat16
-        assert jnp.abs(stage - truth).max() < 0.05 * jnp.abs(truth).max()
+    assert_half_precision_is_near(SMALL, normal(1, 33, 40, 3))

@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 
 from jaxseg.models.backbones.resnet import BasicBlock, ResNet
+from jaxseg.models.classifier import ImageClassifier
 from tests.models.fill import (
     filled,
     num_parameters,
     same_shapes,
     shapes_of,
     stage_shapes,
+)
+from tests.models.gradients import (
+    assert_gradients_survive_remat,
+    assert_half_precision_is_near,
 )
 
 
@@ -30,6 +35,14 @@ def test_parameter_count_is_the_published_one(fields, count):
 
 
 @pytest.mark.parametrize(
+    "depth, count",
+    [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160)],
+)
+def test_parameter_count_with_classifier_is_torchvisions(depth, count):
+    assert num_parameters(ImageClassifier(ResNet(depth))) == count
+
+
+@pytest.mark.parametrize(
     "output_stride, sizes",
     [(32, (16, 8, 4, 2)), (16, (16, 8, 4, 4)), (8, (16, 8, 8, 8))],
 )
@@ -37,11 +50,6 @@ def test_stages_stop_shrinking_at_the_output_stride(output_stride, sizes):
     shapes, _ = stage_shapes(ResNet(50, output_stride), (2, 64, 64, 3))
     wanted = zip(sizes, (256, 512, 1024, 2048), strict=True)
     assert shapes == [(2, size, size, d) for size, d in wanted]
-
-
-def test_half_precision_reaches_every_stage():
-    _, dtypes = stage_shapes(ResNet(18, dtype="bfloat16"), (1, 32, 32, 3))
-    assert dtypes == {"bfloat16"}
 
 
 def dilated_and_strided(image, depth):
@@ -89,12 +97,82 @@ def test_deep_stem_dilation_and_ceil_mode_equal_torch(torch_blocks, size):
         np.testing.assert_allclose(stage, expected, atol=1e-4)
 
 
+# The plans that papers describe: output stride, dilations, multi-grid.
+@pytest.mark.parametrize(
+    "fields, last_stages",
+    [
+        (dict(output_stride=32), [(2, (1, 1, 1)), (2, (1, 1, 1))]),
+        (dict(output_stride=16), [(2, (1, 1, 1)), (1, (1, 2, 2))]),
+        (dict(output_stride=8), [(1, (1, 2, 2)), (1, (2, 4, 4))]),
+        (  # DeepLabV2
+            dict(output_stride=8, dilations=(1, 1, 2, 4)),
+            [(1, (2, 2, 2)), (1, (4, 4, 4))],
+        ),
+        (  # SR's release
+            dict(output_stride=16, dilations=(1, 1, 2, 4)),
+            [(2, (2, 2, 2)), (1, (4, 4, 4))],
+        ),
+        (  # ZS3Net
+            dict(output_stride=16, dilations=(1, 1, 1, 2), multi_grid=(1, 2, 4)),
+            [(2, (1, 1, 1)), (1, (2, 4, 8))],
+        ),
+    ],
+)
+def test_plans(fields, last_stages):
+    for blocks, (stride, dilations) in zip(
+        ResNet(50, **fields)._plan()[2:], last_stages, strict=True
+    ):
+        assert [strides for strides, _ in blocks[:3]] == [stride, 1, 1]
+        assert tuple(dilation for _, (dilation, _) in blocks[:3]) == dilations
+
+
+def test_the_stem_may_come_first_among_the_stages():
+    image = (1, 65, 97, 3)
+    shapes, _ = stage_shapes(ResNet(18, with_stem=True), image)
+    assert shapes[0] == (1, 33, 49, 64)
+    assert shapes[1:] == stage_shapes(ResNet(18), image)[0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        dict(depth=18),
+        pytest.param(
+            dict(depth=50, deep_stem=True, average_shortcut=True, stride_in="1x1"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_gradients_survive_remat(fields):
+    image = np.random.default_rng(0).normal(size=(2, 33, 40, 3)).astype(np.float32)
+    assert_gradients_survive_remat(ResNet(width=2, **fields), image)
+
+
+def test_half_precision_is_near():
+    image = np.random.default_rng(0).normal(size=(2, 33, 40, 3)).astype(np.float32)
+    assert_half_precision_is_near(ResNet(18, width=4), image)
+
+
 def test_ceil_mode_adds_a_pixel_to_even_maps():
     image = (1, 512, 1024, 3)
     ceil, _ = stage_shapes(ResNet(50, 8, pool_ceil_mode=True), image)
     floor, _ = stage_shapes(ResNet(50, 8), image)
     assert [shape[1:3] for shape in ceil] == [(129, 257), *[(65, 129)] * 3]
     assert [shape[1:3] for shape in floor] == [(128, 256), *[(64, 128)] * 3]
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        (dict(depth=50, stride_in="first"), "stride_in 'first' is not"),
+        (dict(depth=18, stride_in="1x1"), "no bottlenecks"),
+        (dict(depth=18, multi_grid=(1, 2, 4)), "the 2 blocks of the last stage"),
+        (dict(output_stride=4), "output_stride 4 is not 8, 16 or 32"),
+    ],
+)
+def test_mistakes_are_named(fields, message):
+    with pytest.raises(ValueError, match=message):
+        stage_shapes(ResNet(**fields), (1, 32, 32, 3))
 
 
 def test_unknown_depth_names_the_known_ones():

@@ -39,6 +39,12 @@ def test_joins_several_stages_at_the_first_ones_size():
     assert y.shape == (2, 9, 8, 5)
 
 
+def test_its_convolutions_may_see_single_pixels():
+    stages = (jnp.ones((2, 5, 4, 8)),)
+    params = filled(FCN(6, kernel_size=1), stages, train=False)["params"]
+    assert params["ConvNorm_0"]["conv"]["kernel"].shape == (1, 1, 8, 6)
+
+
 def dropped(train):
     """Where an image's channels are blank, [B, D], with half of them to be dropped."""
     stage = jnp.asarray(np.random.default_rng(0).normal(size=(8, 6, 6, 3)), jnp.float32)
