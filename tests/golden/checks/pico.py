@@ -22,7 +22,11 @@ from tests.golden.checks.pico_contrast import (
     joint,
     sampler,
 )
-from tests.golden.checks.pico_networks import module_aspp, module_proj_head
+from tests.golden.checks.pico_networks import (
+    module_aspp,
+    module_ocr_block,
+    module_proj_head,
+)
 
 __all__ = [
     "ce",
@@ -32,6 +36,7 @@ __all__ = [
     "joint",
     "miou",
     "module_aspp",
+    "module_ocr_block",
     "module_proj_head",
     "poly_lr",
     "resize",

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxseg.models.heads.deeplabv3 import ASPP
+from jaxseg.models.heads.ocr import ContextAttention, class_contexts
 from jaxseg.models.heads.projection import Projection
 from tests.golden.case import Case
 
@@ -31,6 +32,31 @@ def module_aspp(case: Case) -> None:
         variables["params"][name] = params
         variables["batch_stats"][name] = stats
     ours = pyramid.apply(variables, jnp.asarray(case["x"]), train=False)
+    case.close("y_eval", ours, rtol=1e-4, atol=1e-5)
+
+
+def module_ocr_block(case: Case) -> None:
+    """What the classes look like, and the attention to it, in evaluation."""
+    pixels = jnp.asarray(case["feats"])
+    contexts = class_contexts(pixels, jnp.asarray(case["aux_logits"]))
+    case.close("context", contexts, rtol=1e-4, atol=1e-5)
+
+    block = "w/object_context_block"
+    layers = {
+        "query_0": _conv_norm(case, f"{block}.f_pixel.0", f"{block}.f_pixel.1.0"),
+        "query_1": _conv_norm(case, f"{block}.f_pixel.2", f"{block}.f_pixel.3.0"),
+        "key_0": _conv_norm(case, f"{block}.f_object.0", f"{block}.f_object.1.0"),
+        "key_1": _conv_norm(case, f"{block}.f_object.2", f"{block}.f_object.3.0"),
+        "value": _conv_norm(case, f"{block}.f_down.0", f"{block}.f_down.1.0"),
+        "output": _conv_norm(case, f"{block}.f_up.0", f"{block}.f_up.1.0"),
+        "join": _conv_norm(case, "w/conv_bn_dropout.0", "w/conv_bn_dropout.1.0"),
+    }
+    attention = ContextAttention(case[f"{block}.f_down.0.bias"].size)
+    variables = {
+        "params": {name: params for name, (params, _) in layers.items()},
+        "batch_stats": {name: stats for name, (_, stats) in layers.items()},
+    }
+    ours = attention.apply(variables, pixels, contexts, train=False)
     case.close("y_eval", ours, rtol=1e-4, atol=1e-5)
 
 

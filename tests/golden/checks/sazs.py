@@ -1,0 +1,9 @@
+"""Checks against SAZS's code and what it builds on; each family has its own file."""
+
+from tests.golden.checks.sazs_clip import clip_text  # noqa: F401
+from tests.golden.checks.sazs_drn import drn_d  # noqa: F401
+from tests.golden.checks.sazs_vit import (  # noqa: F401
+    dino_keys,
+    dpt_decoder,
+    dpt_encoder,
+)
