@@ -43,3 +43,19 @@ def torch():
             pytest.fail("CI compares with torch, which is not installed")
         pytest.skip("torch is not installed: pip install 'jaxseg[torch]'")
     return torch
+
+
+@pytest.fixture(scope="session")
+def transformers(torch):
+    """Hugging Face's networks, without torchvision, which may be of another torch."""
+    import importlib.util
+    import sys
+
+    if importlib.util.find_spec("transformers") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI compares with transformers, which is not installed")
+        pytest.skip("transformers is not installed: pip install 'jaxseg[torch]'")
+    sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
+    import transformers
+
+    return transformers

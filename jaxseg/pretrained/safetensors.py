@@ -20,14 +20,18 @@ DTYPES = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
+LONGEST = 100_000_000  # bytes of a header, by the format's definition
+AGAIN = "download or copy it again"
+
+Path = str | pathlib.Path
 
 
-def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a file, by name, in the file's own dtypes.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no safetensors file, or was cut off.
+        ValueError: the file is no safetensors file, is damaged, or was cut off.
     """
     content = pathlib.Path(path).read_bytes()
     header, start = _header(content, path)
@@ -39,41 +43,46 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     }
 
 
-def _header(
-    content: bytes, path: str | pathlib.Path
-) -> tuple[dict[str, dict[str, Any]], int]:
+def _header(content: bytes, path: Path) -> tuple[dict[str, Any], int]:
     """The JSON header, and where the data begins."""
     start = 8 + int.from_bytes(content[:8], "little")
     if len(content) >= 9 and content[8:9] != b"{":
         raise ValueError(f"{path} is not a safetensors file: it has no JSON header")
     if len(content) < 9 or start > len(content):
         raise ValueError(
-            f"{path} ends within its header: it has {len(content)} bytes. Was the "
-            "download cut off?"
+            f"{path} ends within its header: it has {len(content)} bytes and was cut "
+            f"off or damaged: {AGAIN}"
         )
     try:
-        return json.loads(content[8:start]), start
-    except ValueError as error:
-        raise ValueError(f"{path} has a damaged header: {error}") from error
+        header = json.loads(content[8:start])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has a damaged header ({error}): {AGAIN}") from error
+    return header, start
 
 
-def _array(
-    name: str, entry: dict[str, Any], data: memoryview, path: str | pathlib.Path
-) -> np.ndarray:
-    if entry["dtype"] not in DTYPES:
+def _array(name: str, entry: Any, data: memoryview, path: Path) -> np.ndarray:
+    try:
+        kind, shape = entry["dtype"], tuple(entry["shape"])
+        begin, end = entry["data_offsets"]
+        size = math.prod(shape)
+        whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
         raise ValueError(
-            f"{path}: {name} has dtype {entry['dtype']}; known are {sorted(DTYPES)}"
+            f"{path} has a damaged header ({name} is {str(entry)[:60]}): {AGAIN}"
         )
-    dtype = np.dtype(DTYPES[entry["dtype"]])
-    begin, end = entry["data_offsets"]
-    shape = tuple(entry["shape"])
+    if not isinstance(kind, str) or kind not in DTYPES:
+        raise ValueError(f"{path}: {name} has dtype {kind}; known are {sorted(DTYPES)}")
+    dtype = np.dtype(DTYPES[kind])
     if end > len(data):
         raise ValueError(
-            f"{path} ends within {name}: {end - len(data)} bytes are missing. Was the "
-            "download cut off?"
+            f"{path} ends within {name}: {end - len(data)} bytes are missing, it was "
+            f"cut off: {AGAIN}"
         )
-    if end - begin != math.prod(shape) * dtype.itemsize:
+    if end - begin != size * dtype.itemsize:
         raise ValueError(
-            f"{path}: {name} has {end - begin} bytes, which is not {shape}"
+            f"{path} has a damaged header ({name} has {end - begin} bytes, which is "
+            f"not {shape}): {AGAIN}"
         )
     return np.frombuffer(data[begin:end], dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""The published MobileNetV2 in a segmentor, loaded once for all tests."""
+"""The published MobileNetV2 in a segmentor, loaded once, and MobileNets in torch."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,9 +34,18 @@ def weights_file(data_root):
 @pytest.fixture(scope="session")
 def loaded(fresh, weights_file):
     """Params, batch statistics and the report."""
-    return load_weights(weights_file, fresh["params"], fresh["batch_stats"])
+    return load_weights(weights_file, segmentor(), **fresh)
 
 
 @pytest.fixture(scope="session")
 def reference(data_root):
     return dict(np.load(data_root / "weights" / "reference_outputs.npz"))
+
+
+@pytest.fixture
+def torch_mobilenet(torch):
+    """The module tests.models.torch_mobilenet; its models start with equal weights."""
+    from tests.models import torch_mobilenet
+
+    torch.manual_seed(0)
+    return torch_mobilenet

@@ -49,6 +49,40 @@ def test_another_format_is_refused(tmp_path):
         safetensors.read(path)
 
 
+HEADER = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": [3]},
+        {"shape": [-2]},
+        {"shape": ["2"]},
+        {"shape": None},
+        {"data_offsets": [0]},
+        {"data_offsets": [0, 4]},
+        {"data_offsets": [-8, 0]},
+        {"data_offsets": [8, 0]},
+        {"dtype": ["F32"]},
+    ],
+)
+def test_a_header_that_was_damaged_is_one_sentence(tmp_path, changes):
+    text = json.dumps({"a": HEADER | changes}).encode()
+    content = len(text).to_bytes(8, "little") + text + bytes(8)
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged header \(a |has dtype") as error:
+        safetensors.read(tmp_path / "x.safetensors")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", [b"{broken", b'{"a": 5}', b'{"a":' * 99_999])
+def test_a_header_that_is_no_table_is_one_sentence(tmp_path, text):
+    content = len(text).to_bytes(8, "little") + text + bytes(8)
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="x.safetensors has a damaged header"):
+        safetensors.read(tmp_path / "x.safetensors")
+
+
 def test_an_unknown_dtype_is_named(tmp_path):
     path = write(tmp_path / "x.safetensors", {"a": ("F8_E4M3", np.zeros(2, np.int8))})
     with pytest.raises(ValueError, match="a has dtype F8_E4M3"):

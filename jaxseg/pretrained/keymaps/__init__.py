@@ -1,0 +1,1 @@
+"""How publishers name the arrays of each family of networks: a file a family."""
