@@ -52,6 +52,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.sharding = ()  # all replicated
 
     config.init_from = "$JAXSEG_DATA/weights/mobilenet_v2_1.0_224.safetensors"
+    config.init_allow = ()  # what a file of weights may lack or have too much
     # Steps between; pictures: how many an evaluation shows; profile: the step to
     # trace from, 0 for never. An evaluation also saves a checkpoint.
     config.every = dict(log=20, checkpoint=100, evaluate=200, pictures=4, profile=0)

@@ -53,6 +53,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.sharding = ()  # all replicated
 
     config.init_from = ""
+    config.init_allow = ()  # what a file of weights may lack or have too much
     # Steps between; pictures: how many an evaluation shows; profile: the step to
     # trace from, 0 for never. An evaluation also saves a checkpoint.
     config.every = dict(log=50, checkpoint=2_000, evaluate=2_000, pictures=4, profile=0)

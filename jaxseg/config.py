@@ -19,6 +19,7 @@ SECTIONS = (
     "total_steps",
     "num_devices",
     "init_from",
+    "init_allow",
     "data",
     "model",
     "method",

@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -15,7 +16,15 @@ from absl import logging
 from jax.sharding import Mesh
 
 from jaxseg import config as config_lib
-from jaxseg import inference, initialization, reporting, sharding, visualize, workfolder
+from jaxseg import (
+    inference,
+    initialization,
+    models,
+    reporting,
+    sharding,
+    visualize,
+    workfolder,
+)
 from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
@@ -226,23 +235,22 @@ def restore(
     """Reads parameters and running statistics, no optimiser state and no memory.
 
     The work folder's newest checkpoint is meant if it holds one, else that of the run
-    that `init_from` names.
+    that `init_from` names, or the file of published weights.
 
     Raises:
         CheckpointError: if there is neither.
-        ConfigError: if the run is of another model or other classes, or `init_from`
-            names a file of weights, which lack the classifier.
+        ConfigError: if the run is of another model or other classes, or the file lacks
+            a part of the network, as a backbone's file lacks the classifier.
     """
     source = workdir
     if config.get("init_from") and not workfolder.holds_checkpoint(workdir):
         source = workfolder.run_folder(config_lib.expand(config["init_from"]))
-    if os.path.isfile(source):
-        raise config_lib.ConfigError(
-            f"{workdir} holds no checkpoint, and {source} no classifier, so there is "
-            "nothing to evaluate: train first, or name a run in config.init_from"
-        )
     logging.info("evaluating %s", source)
-    workfolder.check_same_model(config, source, method.labels)
+    if os.path.isfile(source):
+        return from_file(config, source, method, mesh)
+    workfolder.check_trained(source, reads_classes=_reads_classes(method))
+    build = functools.partial(models.build, num_classes=method.labels.num_classes)
+    workfolder.check_same_model(config, source, method.labels, build=build)
     target = inference.predicting(initialization.describe(config, method, mesh))
     target = target.replace(
         params={"segmentor": target.params["segmentor"]},
@@ -250,3 +258,32 @@ def restore(
     )
     with Checkpoints(source, read_only=True) as checkpoints:
         return checkpoints.restore_for_evaluation(target)
+
+
+def from_file(
+    config: Mapping[str, Any], path: str, method: base.Method, mesh: Mesh
+) -> TrainState:
+    """A state, at step 0, of a file that holds the whole segmentor.
+
+    Raises:
+        ConfigError: if the file lacks a part that prediction reads.
+    """
+    target = initialization.describe(config, method, mesh)
+    state = initialization.fresh(config, method, target)
+    state, report = initialization.from_weights(config, path, method, state, target)
+    training_only = {"auxiliary", "auxiliary_classifier"}
+    if _reads_classes(method):
+        training_only = set()
+    unset = [name for name in report.kept if name.split("/")[1] not in training_only]
+    if unset:
+        lacking = sorted({name.split("/")[1] for name in unset})
+        raise config_lib.ConfigError(
+            f"{path} does not hold the whole network: {', '.join(lacking)} would be "
+            "chance. Train from it first, or name a run or a whole network's file in "
+            "config.init_from"
+        )
+    return inference.predicting(state)
+
+
+def _reads_classes(method: base.Method) -> bool:
+    return getattr(method.segmentor.head, "reads_classes", False)

@@ -21,7 +21,7 @@ from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
 from jaxseg.methods.base import Method
 from jaxseg.pretrained.calibration import calibrate_batch_norm
-from jaxseg.pretrained.load import load_weights
+from jaxseg.pretrained.load import Report, load_weights
 from jaxseg.state import TrainState
 
 # Batches of training pictures over which folded normalisation layers are measured.
@@ -54,8 +54,13 @@ def initial_state(
     if not source:
         return state
     if os.path.isdir(source):
-        return from_run(source, state, target)
-    state = from_weights(source, state, target)
+        state = from_run(source, state, target)
+        if workfolder.is_folded(workfolder.run_folder(source)):
+            return calibrate(config, method, state, dataset, target)
+        return state
+    state, report = from_weights(config, source, method, state, target)
+    if not report.folded:
+        return state
     return calibrate(config, method, state, dataset, target)
 
 
@@ -108,16 +113,34 @@ def from_run(path: str, state: TrainState, target: TrainState) -> TrainState:
     )
 
 
-def from_weights(path: str, state: TrainState, target: TrainState) -> TrainState:
+def from_weights(
+    config: Mapping[str, Any],
+    path: str,
+    method: Method,
+    state: TrainState,
+    target: TrainState,
+) -> tuple[TrainState, Report]:
     """Fills the segmentor from a file of published weights.
 
-    Its function in evaluation is the published one; before training, `calibrate`.
+    Its function in evaluation is the published one; where normalisations were folded
+    away (`Report.folded`), `calibrate` before training.
+
+    Args:
+        config: `init_allow` names what may be missing, left over or misshapen.
+        path: of the file.
+        method: gives the segmentor.
+        state: to fill.
+        target: says where arrays are placed.
     """
     params, stats, report = load_weights(
-        path, state.params["segmentor"], state.batch_stats.get("segmentor", {})
+        path,
+        method.segmentor,
+        state.params["segmentor"],
+        state.batch_stats.get("segmentor", {}),
+        allow=tuple(config.get("init_allow", ())),
     )
     logging.info("starting from %s", report)
-    return replace_segmentor(state, target, params, stats)
+    return replace_segmentor(state, target, params, stats), report
 
 
 def replace_segmentor(

@@ -19,8 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
+from jaxseg import (
+    compilation_cache,
+    evaluate,
+    inference,
+    sharding,
+    visualize,
+    workfolder,
+)
 from jaxseg import config as config_lib
-from jaxseg import evaluate, inference, sharding, visualize, workfolder
 from jaxseg.checkpoints import CheckpointError
 from jaxseg.data import folder, pictures
 from jaxseg.data.labels import LabelSet
@@ -57,7 +64,16 @@ def load(workdir: str) -> tuple[Callable[[np.ndarray], np.ndarray], LabelSet]:
 
 
 def recorded_labels(config: Mapping[str, Any]) -> LabelSet:
-    """Reads the classes that a run's config.json records."""
+    """Reads the classes that a run's config.json records.
+
+    Raises:
+        ConfigError: if it records none, as that of weights imported without names.
+    """
+    if "id2label" not in config:
+        raise config_lib.ConfigError(
+            "the work folder does not say what its classes are called: import the "
+            "weights again with --labels (jaxseg.tools.import_weights)"
+        )
     names = config["id2label"]
     return LabelSet(
         names=tuple(names[str(i)] for i in range(len(names))),
@@ -136,7 +152,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", required=True, help="folder of the run")
     parser.add_argument("--images", required=True, help="a picture, or a folder")
     parser.add_argument("--out", required=True, help="folder for the masks")
+    parser.add_argument(
+        "--compilation_cache",
+        help="folder that keeps compiled programs, '' for none; default: "
+        "$JAX_COMPILATION_CACHE_DIR, else ~/.cache/jaxseg/compiled",
+    )
     options = parser.parse_args(arguments)
+    compilation_cache.enable(options.compilation_cache)
     logging.set_verbosity(logging.ERROR)  # Orbax warns that it only reads
     try:
         if os.path.realpath(options.out) == os.path.realpath(options.images):

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from jaxseg.data.labels import LabelSet
 # What a run may be resumed with: where data lies, how it is read, what is reported.
 MAY_CHANGE = (
     "every",
+    "init_allow",
     "evals",
     "num_devices",
     "sharding",
@@ -29,6 +30,7 @@ MAY_CHANGE = (
     "data.num_threads",
     "data.num_workers",
 )
+IMPORTED = "imported"  # in config.json: what a file of weights had and had not
 PACKAGES = (
     "jaxseg",
     "jax",
@@ -72,8 +74,21 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
     write_json(os.path.join(workdir, "versions.json"), versions())
 
 
-def check_same_model(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
+def check_same_model(
+    config: Mapping[str, Any],
+    workdir: str,
+    labels: LabelSet,
+    *,
+    build: Callable[[Mapping[str, Any]], Any],
+) -> None:
     """Refuses to score a run as another model, or by other classes, than it learnt.
+
+    Args:
+        config: of this run.
+        workdir: of the run that learnt.
+        labels: of this run.
+        build: makes the network of a `model` section, so that two which spell one
+            network differently are the same.
 
     Raises:
         ConfigError: naming the keys that differ.
@@ -81,17 +96,49 @@ def check_same_model(config: Mapping[str, Any], workdir: str, labels: LabelSet) 
     recorded = read_config(workdir)
     if recorded is None:
         return
+    here = {"model": config["model"], "id2label": labels.id2label}
+    # Imported weights may come without names; shapes tell how many classes they have.
+    there = {key: recorded[key] for key in here if key in recorded}
     differ = config_lib.differences(
-        {"model": recorded["model"], "id2label": recorded["id2label"]},
-        {"model": config["model"], "id2label": labels.id2label},
-        ignore=("model.dtype",),
+        there, {key: here[key] for key in there}, ignore=("model.dtype",)
     )
+    names_differ = [line for line in differ if not line.startswith("model.")]
+    if differ and not names_differ:
+        specs = ({**tree["model"], "dtype": "float32"} for tree in (there, here))
+        one, other = map(build, specs)
+        if one == other:
+            return
     if differ:
         raise ConfigError(
             f"{workdir} holds a run of another model (there -> here):\n  "
             + "\n  ".join(differ)
             + "\nevaluate it with the config that it was trained with"
         )
+
+
+def check_trained(workdir: str, *, reads_classes: bool) -> None:
+    """Refuses to score imported weights that lack a part which prediction reads.
+
+    Args:
+        workdir: of a run, or of imported weights.
+        reads_classes: whether the head reads the auxiliary head's classes.
+
+    Raises:
+        ConfigError: naming the parts.
+    """
+    untrained = set((read_config(workdir) or {}).get(IMPORTED, {}).get("untrained", ()))
+    if not reads_classes:
+        untrained -= {"auxiliary", "auxiliary_classifier"}
+    if untrained:
+        raise ConfigError(
+            f"{workdir} holds imported weights without {', '.join(sorted(untrained))}, "
+            "which would be chance: train from them first, with config.init_from"
+        )
+
+
+def is_folded(workdir: str) -> bool:
+    """Whether a folder holds imported weights with folded normalisations."""
+    return (read_config(workdir) or {}).get(IMPORTED, {}).get("folded", False)
 
 
 def holds_checkpoint(workdir: str) -> bool:

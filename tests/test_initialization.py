@@ -66,7 +66,10 @@ def pretrained(data_root):
     method, mesh = build(config)
     target = initialization.describe(config, method, mesh)
     state = initialization.fresh(config, method, target)
-    loaded = initialization.from_weights(str(weights), state, target)
+    loaded, report = initialization.from_weights(
+        config, str(weights), method, state, target
+    )
+    assert report.folded
     dataset = inputs.make_dataset(config)
     calibrated = initialization.calibrate(config, method, loaded, dataset, target)
     return config, method, dataset, loaded, calibrated

@@ -389,7 +389,9 @@ def test_a_work_folder_without_a_run_is_not_scored_by_chance(data_root, tmp_path
     config = make_config(init_from=str(weights))
     backbone = dict(name="backbones.mobilenet_v2.MobileNetV2")
     config["model"]["backbone"] = backbone
-    with pytest.raises(config_lib.ConfigError, match="nothing to evaluate"):
+    with pytest.raises(
+        config_lib.ConfigError, match="classifier, head would be chance"
+    ):
         evaluate.run(config, str(tmp_path))
 
 

@@ -10,12 +10,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from jaxseg.data import camvid, cityscapes, extras, folder
+from jaxseg.data import camvid, cityscapes, extras, folder, voc
 
-DATASETS = {
+DATASETS: dict[str, type[folder.Folder]] = {
     "camvid": camvid.CamVid,
     "cityscapes": cityscapes.Cityscapes,
     "folder": folder.Folder,
+    "voc": voc.VOC,
 }
 
 
