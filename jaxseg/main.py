@@ -18,6 +18,12 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=Tr
 MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval"], "Train and evaluate, or only evaluate."
 )
+COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder that keeps compiled programs, so that the next start is faster; '' for "
+    "none. Default: $JAX_COMPILATION_CACHE_DIR, else ~/.cache/jaxseg/compiled.",
+)
 
 
 def main(argv: list[str]) -> None:
@@ -31,12 +37,13 @@ def main(argv: list[str]) -> None:
     # Imported here so that --help and a misspelt flag answer at once.
     import jax
 
-    from jaxseg import evaluate, reporting, train
+    from jaxseg import compilation_cache, evaluate, reporting, train
     from jaxseg.checkpoints import CheckpointError
     from jaxseg.hooks import TrainingDiverged
 
     logging.set_verbosity(logging.WARNING)  # JAX says which backends are not there
     reporting.setup_logging(WORKDIR.value, is_main=jax.process_index() == 0)
+    compilation_cache.enable(COMPILATION_CACHE.value)
     config = CONFIG.value.to_dict()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
     logging.info("config:\n%s", json.dumps(config, indent=2))

@@ -5,7 +5,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent / "jaxseg"
 ROWS = (
-    ("config",),
+    ("config", "compilation_cache"),
     ("ops", "sharding", "state", "data.labels", "data.word_vectors"),
     ("losses", "memory", "metrics", "visualize", "checkpoints", "optimizers"),
     ("workfolder", "reporting"),
