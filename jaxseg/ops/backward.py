@@ -1,9 +1,9 @@
 """What keeps backward passes fast on CPUs: `linear`, `barrier`, `compiler_options`.
 
 The compiler fuses a chain of elementwise operations into everything that reads it, and
-computes it again each time. Along the residual connections of a network the chain is as
-long as the network, and where a reader wants it transposed, as weight gradients do, that
-is a large part of a step, and of compiling it. None of this changes a result.
+computes it again each time. Along a network's residual connections the chain is as long
+as the network, and where a reader wants it transposed, as the weights' gradients do,
+that is a large part of a step, and of compiling it. None of this changes a result.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 @jax.custom_vjp
 def linear(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x @ kernel, whose gradient to the kernel needs no transposed copy.
+    """The product x @ kernel; its gradient to the kernel takes no transposed copy.
 
     Args:
         x: [..., D].

@@ -12,19 +12,20 @@ def normal(*shape, dtype="float32"):
     return jnp.asarray(RNG.normal(size=shape), dtype)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.checkpoint])
 @pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 3, 4, 5), (0, 5)])
-def test_linear_is_the_product_and_so_are_its_gradients(shape):
+def test_linear_is_the_product_and_so_are_its_gradients(shape, wrap):
     inputs = normal(*shape), normal(5, 6)
     np.testing.assert_allclose(linear(*inputs), inputs[0] @ inputs[1], rtol=1e-6)
     weights = normal(*shape[:-1], 6)
-    for run in (lambda f: f, jax.jit, jax.checkpoint):
-        ours, plain = (
-            jax.grad(lambda *i, f=f: jnp.vdot(run(f)(*i), weights), (0, 1))(*inputs)
-            for f in (linear, jnp.matmul)
-        )
-        for one, other in zip(ours, plain, strict=True):
-            assert one.shape == other.shape
-            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+    def gradients(function):
+        return jax.grad(lambda *i: jnp.vdot(wrap(function)(*i), weights), (0, 1))
+
+    ours, plain = gradients(linear)(*inputs), gradients(jnp.matmul)(*inputs)
+    for one, other in zip(ours, plain, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_linear_keeps_bfloat16():

@@ -5,7 +5,15 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.pretrained.load import fill, load_weights
+from jaxseg.models import create
+from jaxseg.pretrained.load import (
+    _make_up_for_epsilon,
+    check_grid,
+    differences,
+    fill,
+    key_maps,
+    load_weights,
+)
 from tests.pretrained.conftest import segmentor
 from tests.pretrained.test_safetensors import ARRAYS, write
 
@@ -90,3 +98,69 @@ def test_what_is_allowed_may_be_missing_or_misshapen(fresh, misfit):
 
 def test_the_report_can_be_written_down(loaded):
     assert json.loads(json.dumps(dataclasses.asdict(loaded[2])))["filled"]
+
+
+# Which publishers' conventions the catalogue's networks keep.
+PROMISES = [
+    ("deeplabv2_r101", "Caffe DeepLabV2"),
+    ("spnet_r101", "SPNet DeepLabV2"),
+    ("deeplabv3_r50", "torchvision DeepLabV3"),
+    ("deeplabv3_mobilenet_v3_large", "torchvision DeepLabV3"),
+    ("deeplabv3_mobilenet_v2", "MobileNetV2 of TensorFlow, folded"),
+    ("pico_mobilenet_v2", "MobileNetV2 of torchvision"),
+    ("pico_mobilenet_v1", "MobileNetV1 of TensorFlow, folded"),
+    ("pico_deeplabv3_r101", "openseg DeepLabV3"),
+    ("ocr_r101", "openseg OCR on ResNet"),
+    ("pspnet_r50", "semseg PSPNet"),
+    ("upernet_r50", "mmseg PSPNet or UPerNet on ResNet"),
+    ("segformer_b0", "SegFormer's authors"),
+    ("segmenter_s16", "Segmenter authors"),
+    ("dpt_large", "Hugging Face DPT"),
+    ("maskformer_r50", "Hugging Face MaskFormer"),
+]
+
+
+@pytest.mark.parametrize(("name", "title"), PROMISES)
+def test_networks_of_the_catalogue_keep_their_publishers_conventions(name, title):
+    (key_map, *_) = (key_map for key_map in key_maps() if key_map.title == title)
+    model = create(name, num_classes=3)
+    assert key_map.expects or key_map.usual
+    assert not list(differences({**key_map.expects, **key_map.usual}, model))
+
+
+def test_a_field_that_differs_a_little_is_named():
+    (key_map,) = (k for k in key_maps() if k.title == "Hugging Face SegFormer")
+    (note,) = differences(key_map.usual, create("segformer_b0", num_classes=3))
+    assert "set config.model.backbone.epsilon = 1e-05" in note
+    same = create("segformer_b0", num_classes=3, backbone=dict(epsilon=1e-5))
+    assert not list(differences(key_map.usual, same))
+
+
+def test_a_square_table_of_positions_is_not_read_as_another_rectangle():
+    given = {("params", "backbone", "position_embedding"): np.zeros((1, 1 + 16, 192))}
+
+    def check(*grid):
+        model = create("segmenter_ti16", num_classes=3, backbone=dict(image_grid=grid))
+        check_grid(given, model, "a file")
+
+    check(4, 4)
+    for grid in ((2, 8), (32, 32)):
+        with pytest.raises(ValueError, match=r"image_grid = \(4, 4\)"):
+            check(*grid)
+
+
+def test_folded_normalisations_add_exactly_their_bias_wherever_they_are():
+    tensors = {
+        "MobilenetV2/Conv/biases": np.float32([1, 2]),
+        "aspp0/biases": np.ones(2),
+    }
+    (key_map, *_) = (
+        k for k in key_maps() if k.title == "MobileNetV2 of TensorFlow, folded"
+    )
+    renamed = key_map.rename(tensors)
+    made_up = dict(renamed.arrays)
+    model = create("deeplabv3_mobilenet_v2", num_classes=3)
+    _make_up_for_epsilon(made_up, key_map, model)
+    for norm, epsilon in (("backbone/Conv/norm", 1e-3), ("head/point/norm", 1e-5)):
+        variance = made_up[("batch_stats", *norm.split("/"), "var")]
+        np.testing.assert_allclose(variance + epsilon, 1, atol=1e-7)

@@ -1,14 +1,16 @@
 """A file in torchvision's names becomes a folder that runs start from."""
 
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import evaluate, initialization, models, predict
+from jaxseg import evaluate, initialization, models, predict, workfolder
 from jaxseg.checkpoints import CheckpointError, Checkpoints
+from jaxseg.config import ConfigError
 from jaxseg.data import inputs
 from jaxseg.models.catalogue import Net
 from jaxseg.tools import import_weights
@@ -180,6 +182,32 @@ def test_a_backbones_file_leaves_the_rest_to_chance(capsys, tmp_path):
     assert code == 1 and "no classifier: give --num_classes" in text
     code, text = run(capsys, *arguments, "--num_classes", 3)
     assert code == 0 and "before it is scored: head, classifier" in text
+    config = RUN | dict(init_from=str(tmp_path / "out"))
+    with pytest.raises(ConfigError, match="without classifier, head, which would be"):
+        evaluate.restore(config, str(tmp_path), *build(config))
+
+
+def test_training_from_folded_weights_measures_them_first(
+    imported, tmp_path, monkeypatch
+):
+    measured = []
+    monkeypatch.setattr(
+        initialization,
+        "calibrate",
+        lambda config, method, state, *_: measured.append(1),
+    )
+    folder = tmp_path / "folded"
+    shutil.copytree(imported[0], folder)
+    record = workfolder.read_config(str(folder))
+    record[workfolder.IMPORTED]["folded"] = True
+    workfolder.write_json(str(folder / "config.json"), record)
+    for source, times in ((imported[0], 0), (str(folder), 1)):
+        config = RUN | dict(init_from=source)
+        method, mesh = build(config)
+        dataset = inputs.make_dataset(config)
+        with Checkpoints(str(tmp_path / "run")) as checkpoints:
+            initialization.initial_state(config, method, mesh, dataset, checkpoints)
+        assert len(measured) == times
 
 
 def test_a_config_names_the_model_too(capsys, file, tmp_path):
