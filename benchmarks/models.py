@@ -29,67 +29,61 @@ import numpy as np
 from benchmarks import measure
 from jaxseg import models
 from jaxseg.losses.cross_entropy import cross_entropy
-from jaxseg.ops.backward import compiler_options
 from jaxseg.pretrained import load
 
 NUM_CLASSES = 19
 PARTS = ("forward", "step")
 OURS, TORCH, COMPILED = "ours", "torch", "torch compiled"
 
-# Without dropout and auxiliary heads; images come normalised.
-COMMON = dict(
-    name="segmentor.Segmentor", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), dtype=""
-)
-SPECS: dict[str, dict[str, Any]] = {
-    "deeplabv3_resnet50": dict(
-        backbone=dict(name="backbones.resnet.ResNet", depth=50, output_stride=8),
-        head=dict(
-            name="heads.deeplabv3.DeepLabV3",
-            rates=(12, 24, 36),
-            refine=True,
-            refine_relu=True,
-        ),
-    ),
-    "hrnet_w18": dict(
-        backbone=dict(name="backbones.hrnet.HRNet", width=18),
-        head=dict(
-            name="heads.fcn.FCN", features=270, stages=(0, 1, 2, 3), use_bias=True
-        ),
-        classifier_bias=False,
-    ),
+# Networks of the catalogue, without dropout and auxiliary heads.
+NETS: dict[str, dict[str, Any]] = {
+    "deeplabv3_r50": dict(head=dict(dropout=0.0), auxiliary=None),
+    "hrnet_w18": dict(head=dict(dropout=0.0), align_corners=False),
     "segformer_b0": dict(
-        backbone=dict(name="backbones.mit.MiT", drop_path=0.0, epsilon=1e-5),
-        head=dict(name="heads.segformer.SegFormer", features=256, dropout=0.0),
+        backbone=dict(drop_path=0.0, epsilon=1e-5), head=dict(dropout=0.0)
     ),
-    "segmenter_vit_s": dict(
-        backbone=dict(
-            name="backbones.vit.ViT",
-            width=384,
-            num_heads=6,
-            image_grid=(32, 32),
-            position_resize="bilinear",
-            pad=True,
-            epsilon=1e-5,
-        ),
-        head=dict(name="heads.identity.Identity"),
-        decoder=dict(name="heads.segmenter.MaskTransformer", dropout=0.0),
-        size_divisor=16,
-    ),
+    "segmenter_s16": dict(backbone=dict(drop_path=0.0), decoder=dict(dropout=0.0)),
 }
+NORMALISED = dict(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the images are
 
 
-class Ours(NamedTuple):
-    """Our network, compiled with its inputs.
+class Problem(NamedTuple):
+    """A network and what it is given.
 
     Attributes:
-        run: computes "forward" or "step".
-        compile_seconds: of each.
-        operations: of each, as the compiler counts them before it optimises.
+        name: a key of `NETS`.
+        model: the network.
+        variables: its parameters and statistics.
+        image: [B, H, W, 3] float32.
+        label: [B, H, W] class ids.
     """
 
-    run: dict[str, Callable[[], Any]]
+    name: str
+    model: Any
+    variables: Any
+    image: np.ndarray
+    label: np.ndarray
+
+    def sizes(self) -> dict[str, Any]:
+        """What decides the numbers, for their lines."""
+        batch, *size, _ = self.image.shape
+        parameters = sum(x.size for x in jax.tree.leaves(self.variables["params"]))
+        sizes = dict(batch=batch, size=size, classes=NUM_CLASSES)
+        return dict(sizes, parameters=parameters, dtype=str(self.model.dtype))
+
+
+class Programs(NamedTuple):
+    """A network's parts, "forward" and "step", with their inputs.
+
+    Attributes:
+        run: computes a part and gives the seconds.
+        compile_seconds: of each part; empty where nothing is compiled.
+        operations: of each part, as our compiler counts them before it optimises.
+    """
+
+    run: dict[str, Callable[[], float]]
     compile_seconds: dict[str, float]
-    operations: dict[str, float]
+    operations: dict[str, float] = {}
 
 
 def compare(
@@ -104,68 +98,66 @@ def compare(
     """Yields the measurements of one network.
 
     Args:
-        name: a key of `SPECS`.
+        name: a key of `NETS`.
         batch: B.
         size: H and W.
         repeats: of everything.
         with_torch: whether to compare with torch at all.
         with_compiled: whether to have torch compile.
     """
-    use_gpu = jax.default_backend() == "gpu"
-    dtype = "bfloat16" if use_gpu else "float32"
-    rng = np.random.default_rng(0)
-    image = rng.normal(size=(batch, *size, 3)).astype(np.float32)
-    label = rng.integers(0, NUM_CLASSES, (batch, *size), dtype=np.int32)
-    model = models.build(COMMON | SPECS[name] | {"dtype": dtype}, num_classes=19)
-    variables = jax.jit(lambda: model.init(jax.random.key(0), image, train=False))()
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    sizes = dict(batch=batch, size=size, classes=19, parameters=parameters, dtype=dtype)
-
-    theirs: dict[str, Any] = {}
-    reasons = {}
+    problem = make(name, batch, size)
+    programs: dict[str, Programs] = {}
+    reasons: dict[str, str] = {}
     if with_torch:
-        variables, theirs, reasons = torch_networks(
-            name, image, label, model, variables, with_compiled=with_compiled
-        )
-    ours = compiled(model, variables, image, label)
-    functions = {(OURS, part): measure.timed(run) for part, run in ours.run.items()}
-    for which, (network, _) in theirs.items():
-        functions |= {(which, part): getattr(network, part) for part in PARTS}
-    multiply, product_operations = product(use_gpu)
-    seconds = measure.in_turn(functions | {("matmul", ""): multiply}, repeats)
-
-    medians = {key: statistics.median(times) for key, times in seconds.items()}
-    rate = product_operations / medians.pop(("matmul", ""))
-    compiling = {OURS: ours.compile_seconds}
-    compiling |= {which: seconds for which, (_, seconds) in theirs.items()}
+        problem, programs, reasons = of_torch(problem, with_compiled=with_compiled)
+    programs = {OURS: of_ours(problem), **programs}
+    medians, rate = time_in_turn(programs, repeats)
+    sizes = problem.sizes()
     for (which, part), median in medians.items():
-        numbers = {"compile_seconds": compiling[which].get(part, 0.0)}
         line = measure.line(
             f"{name}, {part}: {which}",
             sizes,
             median=median,
             images_per_second=batch / median,
             ratio=median / medians[OURS, part],
-            share_of_matmul=ours.operations[part] / median / rate,
-            **{key: value for key, value in numbers.items() if value},
+            share_of_matmul=programs[OURS].operations[part] / median / rate,
         )
         line.pop("peak_memory_mb")  # all of them are in this process
+        if part in programs[which].compile_seconds:
+            line["compile_seconds"] = round(programs[which].compile_seconds[part], 1)
         yield line
     for which, reason in reasons.items():
         yield measure.not_measured(f"{name}: {which}", sizes, reason)
-    if theirs:
+    if len(programs) > 1:
         yield summary(name, sizes, medians, rate)
 
 
-def compiled(model: Any, variables: Any, image: np.ndarray, label: np.ndarray) -> Ours:
-    """Compiles our network's two parts for inputs that are put on the device."""
+def make(name: str, batch: int, size: tuple[int, int]) -> Problem:
+    """A network of `NETS` with new weights, and noise."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(batch, *size, 3)).astype(np.float32)
+    label = rng.integers(0, NUM_CLASSES, (batch, *size), dtype=np.int32)
+    dtype = "bfloat16" if on_gpu() else "float32"
+    model = models.create(
+        name, num_classes=NUM_CLASSES, dtype=dtype, **NORMALISED, **NETS[name]
+    )
+    variables = jax.jit(lambda: model.init(jax.random.key(0), image, train=False))()
+    return Problem(name, model, variables, image, label)
+
+
+def on_gpu() -> bool:
+    return jax.default_backend() == "gpu"
+
+
+def of_ours(problem: Problem) -> Programs:
+    """Compiles both parts for inputs that are put on the device."""
 
     def forward(variables, image):
-        return model.apply(variables, image, train=False).logits
+        return problem.model.apply(variables, image, train=False).logits
 
     def step(variables, image, label):
         def loss(params):
-            outputs, updated = model.apply(
+            outputs, updated = problem.model.apply(
                 {**variables, "params": params},
                 image,
                 train=True,
@@ -175,80 +167,95 @@ def compiled(model: Any, variables: Any, image: np.ndarray, label: np.ndarray) -
 
         return jax.value_and_grad(loss, has_aux=True)(variables["params"])
 
-    variables, image, label = jax.device_put((variables, image, label))
-    run, seconds, operations = {}, {}, {}
+    variables, image, label = jax.device_put(
+        (problem.variables, problem.image, problem.label)
+    )
+    programs = Programs({}, {}, {})
     for function, inputs in ((forward, (image,)), (step, (image, label))):
         part = function.__name__
         began = time.perf_counter()
         lowered = jax.jit(function).lower(variables, *inputs)
-        program = lowered.compile(compiler_options=compiler_options())
-        seconds[part] = time.perf_counter() - began
-        operations[part] = (lowered.cost_analysis() or {})["flops"]
-        run[part] = lambda program=program, inputs=inputs: program(variables, *inputs)
-    return Ours(run, seconds, operations)
+        program = lowered.compile()
+        programs.compile_seconds[part] = time.perf_counter() - began
+        programs.operations[part] = lowered.cost_analysis()["flops"]
+        programs.run[part] = measure.timed(program, variables, *inputs)
+    return programs
 
 
-def torch_networks(
-    name: str,
-    image: np.ndarray,
-    label: np.ndarray,
-    model: Any,
-    variables: Any,
-    *,
-    with_compiled: bool,
-) -> tuple[Any, dict[str, tuple[Any, dict[str, float]]], dict[str, str]]:
-    """torch's network plain and compiled, and its weights as variables of ours.
+def of_torch(
+    problem: Problem, *, with_compiled: bool
+) -> tuple[Problem, dict[str, Programs], dict[str, str]]:
+    """torch's network, plain and compiled, and its weights in ours.
 
     Returns:
-        The variables; by name the network and its seconds to compile; and by name why
-        there is none.
+        The problem with the weights; the programs by name; why others are missing.
 
     Raises:
         RuntimeError: if the two networks do not compute the same.
     """
     from benchmarks.models_torch import Network, torch
 
-    use_gpu = jax.default_backend() == "gpu"
-    if use_gpu and not torch.cuda.is_available():
+    if on_gpu() and not torch.cuda.is_available():
         reason = "this torch has no CUDA"
-        return variables, {}, dict.fromkeys((TORCH, COMPILED), reason)
-    plain = Network(name, NUM_CLASSES, image, label, use_gpu=use_gpu)
+        return problem, {}, dict.fromkeys((TORCH, COMPILED), reason)
+    inputs = problem.name, NUM_CLASSES, problem.image, problem.label
+    plain = Network(*inputs, use_gpu=on_gpu())
+    problem = with_weights(problem, plain.tensors())
+    check_same(problem, plain.logits(), 0.1 if on_gpu() else 1e-3)
+    programs = {TORCH: Programs({part: getattr(plain, part) for part in PARTS}, {})}
+    if not with_compiled:
+        return problem, programs, {COMPILED: "left out by --no-torch-compile"}
+    other = Network(*inputs, use_gpu=on_gpu())
+    try:
+        seconds = other.compile()
+    except Exception as error:  # it depends on much that is outside of torch
+        reason = f"torch.compile: {type(error).__name__}: {str(error).splitlines()[0]}"
+        return problem, programs, {COMPILED: reason}
+    parts = {part: getattr(other, part) for part in PARTS}
+    return problem, programs | {COMPILED: Programs(parts, seconds)}, {}
+
+
+def with_weights(problem: Problem, tensors: dict[str, np.ndarray]) -> Problem:
+    """The same with a network's arrays by their published names."""
     params, stats, _ = load.fill(
-        plain.tensors(),
-        model,
-        variables["params"],
-        variables.get("batch_stats", {}),
+        tensors,
+        problem.model,
+        problem.variables["params"],
+        problem.variables.get("batch_stats", {}),
         source="torch's network",
     )
     variables = jax.tree.map(jnp.asarray, {"params": params, "batch_stats": stats})
-    check_same(model, variables, image, plain.logits(), 0.1 if use_gpu else 1e-3)
-    networks = {TORCH: (plain, {})}
-    if not with_compiled:
-        return variables, networks, {COMPILED: "left out by --no-torch-compile"}
-    try:
-        other = Network(name, NUM_CLASSES, image, label, use_gpu=use_gpu)
-        networks[COMPILED] = other, other.compile()
-    except Exception as error:  # it depends on much that is outside of torch
-        reason = f"torch.compile: {type(error).__name__}: {str(error).splitlines()[0]}"
-        return variables, networks, {COMPILED: reason}
-    return variables, networks, {}
+    return problem._replace(variables=variables)
 
 
-def check_same(
-    model: Any, variables: Any, image: np.ndarray, theirs: np.ndarray, tolerance: float
-) -> None:
+def check_same(problem: Problem, theirs: np.ndarray, tolerance: float) -> None:
     """Raises RuntimeError unless our logits are theirs, relative to the largest."""
-    run = jax.jit(lambda variables, image: model.apply(variables, image, train=False))
-    ours = np.asarray(run(variables, image).logits)
+    run = jax.jit(lambda *inputs: problem.model.apply(*inputs, train=False).logits)
+    ours = np.asarray(run(problem.variables, problem.image))
     difference = np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs))
     if not difference < tolerance:
         raise RuntimeError(f"the networks disagree by {difference:.2g} of the largest")
 
 
-def product(use_gpu: bool) -> tuple[Callable[[], float], float]:
+def time_in_turn(
+    programs: dict[str, Programs], repeats: int
+) -> tuple[dict[tuple[str, str], float], float]:
+    """Medians by program and part, and a matrix product's operations a second."""
+    functions: dict[tuple[str, str], Callable[[], float]] = {
+        (which, part): run
+        for which, program in programs.items()
+        for part, run in program.run.items()
+    }
+    functions["matmul", ""], operations = product()
+    seconds = measure.in_turn(functions, repeats)
+    medians = {key: statistics.median(times) for key, times in seconds.items()}
+    return medians, operations / medians.pop(("matmul", ""))
+
+
+def product() -> tuple[Callable[[], float], float]:
     """A large matrix product, timed by each call, and its operations."""
-    n = 8192 if use_gpu else 1536
-    a = jnp.ones((n, n), jnp.bfloat16 if use_gpu else jnp.float32)
+    n = 8192 if on_gpu() else 1536
+    a = jnp.ones((n, n), jnp.bfloat16 if on_gpu() else jnp.float32)
     return measure.timed(jax.jit(jnp.matmul), a, a), 2.0 * n**3
 
 
@@ -276,7 +283,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--nets", nargs="+", choices=SPECS, default=list(SPECS))
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--batch", type=int, help="2, on a GPU 8")
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"))
     parser.add_argument("--repeats", type=int, default=5)
@@ -286,13 +293,12 @@ def main() -> None:
     # torch shares a GPU's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is measured
-    use_gpu = jax.default_backend() == "gpu"
-    size = options.size or ((512, 1024) if use_gpu else (256, 256))
+    size = options.size or ((512, 1024) if on_gpu() else (256, 256))
     has_torch = importlib.util.find_spec("torch") is not None
     for name in options.nets:
         for line in compare(
             name,
-            options.batch or (8 if use_gpu else 2),
+            options.batch or (8 if on_gpu() else 2),
             tuple(size),
             repeats=options.repeats,
             with_torch=has_torch and not options.no_torch,

@@ -66,7 +66,7 @@ def segformer_b0(num_classes: int) -> nn.Module:
     return transformers.SegformerForSemanticSegmentation(config)
 
 
-def segmenter_vit_s(num_classes: int) -> nn.Module:
+def segmenter_s16(num_classes: int) -> nn.Module:
     encoder = torch_vit.ViT(384, 12, 6, 16, 32, torch_vit.bilinear, epsilon=1e-5)
     decoder = torch_vit.MaskTransformer(384, 384, 6, num_classes)
     encoder.blocks = nn.ModuleList([Block(384, 6, 1e-5) for _ in range(12)])
@@ -81,10 +81,10 @@ def hrnet_w18(num_classes: int) -> nn.Module:
 
 
 NETS: dict[str, Callable[[int], nn.Module]] = {
-    "deeplabv3_resnet50": DeepLabV3,
+    "deeplabv3_r50": DeepLabV3,
     "hrnet_w18": hrnet_w18,
     "segformer_b0": segformer_b0,
-    "segmenter_vit_s": segmenter_vit_s,
+    "segmenter_s16": segmenter_s16,
 }
 
 
@@ -123,10 +123,6 @@ class Network:
         """The arrays by published name."""
         state = self.models[False].inner.state_dict()
         return {name: tensor.float().cpu().numpy() for name, tensor in state.items()}
-
-    def num_parameters(self) -> int:
-        used = self.models[False].inner.named_parameters()
-        return sum(p.numel() for name, p in used if not name.startswith("encoder.head"))
 
     def logits(self) -> np.ndarray:
         """In evaluation, [B, H, W, C]."""

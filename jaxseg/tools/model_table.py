@@ -8,7 +8,7 @@ import argparse
 import functools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -60,21 +60,18 @@ def compile_seconds(name: str, *, size: int = STEP_SIZE) -> float:
     return time.perf_counter() - began
 
 
-def table(names: Sequence[str], *, compile_step: bool = False) -> list[str]:
-    """The lines of a Markdown table, a row a network."""
+def table(names: Sequence[str], *, compile_step: bool = False) -> Iterator[str]:
+    """Yields the lines of a Markdown table, a row a network, as they are known."""
     step = f" step's compilation (s, {jax.default_backend()}) |" if compile_step else ""
-    lines = [
-        f"| network | parameters | GFLOPs at {SIZE}x{SIZE} |{step} weights |",
-        "|---|---|---|" + ("---|" if compile_step else "") + "---|",
-    ]
+    yield f"| network | parameters | GFLOPs at {SIZE}x{SIZE} |{step} weights |"
+    yield "|---|---|---|" + ("---|" if compile_step else "") + "---|"
     for name in names:
         count = f"{num_parameters(name):,}".replace(",", " ")
         seconds = f" {compile_seconds(name):.1f} |" if compile_step else ""
-        lines.append(
+        yield (
             f"| `{name}` | {count} | {gflops(name):.1f} |{seconds} "
             f"{NETS[name].weights} |"
         )
-    return lines
 
 
 def _shapes(model: Any) -> Any:
@@ -117,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error = ConfigError(f"no network {name!r}{suggest(name, NETS)}")
             print(f"model_table: {error}", file=sys.stderr)
             return 1
-    print("\n".join(table(given.names or tuple(NETS), compile_step=given.compile)))
+    for line in table(given.names or tuple(NETS), compile_step=given.compile):
+        print(line, flush=True)
     return 0
 
 
