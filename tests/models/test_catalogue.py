@@ -46,7 +46,17 @@ def test_an_unknown_name_or_field_names_the_nearest():
         create("hrnet_w48", num_classes=3, backbones={})
 
 
-@pytest.mark.parametrize("name", NETS)
+# Deeper and wider ones of a family that has a smaller one.
+LARGE = ("r101", "l16", "_large", "b3", "b4", "b5", "w48", "w48_v2", "105")
+
+
+def sizes():
+    for name in NETS:
+        slow = name.endswith(LARGE) and name != "hrnet_w48"
+        yield pytest.param(name, marks=pytest.mark.slow if slow else ())
+
+
+@pytest.mark.parametrize("name", sizes())
 def test_every_network_segments_a_picture_of_odd_size(name):
     model = create(name, num_classes=5)
     image = jnp.zeros((1, 97, 65, 3))

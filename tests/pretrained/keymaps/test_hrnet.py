@@ -51,7 +51,8 @@ def enlarged(logits, image):
     return F.interpolate(logits, image.shape[1:3], mode="bilinear", align_corners=True)
 
 
-@pytest.mark.parametrize("train", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [False, True])
 def test_the_whole_w18_of_openseg_agrees(torch_hrnet, train):
     image = picture(2, 65, 97)
     theirs = torch_hrnet.Openseg(torch_hrnet.HRNet(18), 19)
