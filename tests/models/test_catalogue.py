@@ -56,7 +56,7 @@ def sizes():
         yield pytest.param(name, marks=pytest.mark.slow if slow else ())
 
 
-@pytest.mark.parametrize("name", sizes())
+@pytest.mark.parametrize("name", list(sizes()))
 def test_every_network_segments_a_picture_of_odd_size(name):
     model = create(name, num_classes=5)
     image = jnp.zeros((1, 97, 65, 3))
