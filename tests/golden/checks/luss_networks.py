@@ -34,19 +34,24 @@ def resize_conventions(case: Case) -> None:
 
 
 def backbone_resnet50(case: Case) -> None:
-    """The stages of ResNet-50 in evaluation."""
-    model = Segmentor(ResNet(50, 32), Identity(), 1, **_UNIT)
-    stages = _outputs(case, model, _channels_last(case["eval_input_nchw"])).stages
+    """The stages of ResNet-50 in evaluation, ours in double precision.
+
+    The maps have values up to 800, and two roundings of float32 may differ by more than
+    the tolerance; so only theirs is there.
+    """
+    with jax.enable_x64(True):
+        backbone = ResNet(50, 32, dtype="float64")
+        model = Segmentor(backbone, Identity(), 1, **_UNIT, dtype="float64")
+        stages = _outputs(case, model, _channels_last(case["eval_input_nchw"])).stages
+        stages = [np.asarray(stage) for stage in stages]
     for index, stage in enumerate(stages, start=1):
         name = f"eval_c{index}"
-        # Of maps with values up to 800, sums cancel: rounding shows in the small ones.
-        atol = max(1e-3, 1e-5 * float(jnp.max(jnp.abs(stage))))
-        mean = jnp.mean(stage, axis=-1)
-        case.close(f"{name}_mean_over_channels", mean, rtol=1e-4, atol=atol)
+        mean = np.mean(stage, axis=-1)
+        case.close(f"{name}_mean_over_channels", mean, rtol=1e-4, atol=1e-3)
         _close_maps(
-            case, f"{name}_first4_channels", stage[..., :4], rtol=1e-4, atol=atol
+            case, f"{name}_first4_channels", stage[..., :4], rtol=1e-4, atol=1e-3
         )
-        case.close(f"{name}_l2", jnp.linalg.norm(stage), rtol=1e-4)
+        case.close(f"{name}_l2", np.linalg.norm(stage), rtol=1e-4)
 
 
 def semi_resnet50_d16(case: Case) -> None:
