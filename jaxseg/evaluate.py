@@ -7,10 +7,11 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.sharding import Mesh
@@ -246,44 +247,67 @@ def restore(
     if config.get("init_from") and not workfolder.holds_checkpoint(workdir):
         source = workfolder.run_folder(config_lib.expand(config["init_from"]))
     logging.info("evaluating %s", source)
-    if os.path.isfile(source):
-        return from_file(config, source, method, mesh)
-    workfolder.check_trained(source, reads_classes=_reads_classes(method))
-    build = functools.partial(models.build, num_classes=method.labels.num_classes)
-    workfolder.check_same_model(config, source, method.labels, build=build)
     target = inference.predicting(initialization.describe(config, method, mesh))
     target = target.replace(
         params={"segmentor": target.params["segmentor"]},
         batch_stats={k: v for k, v in target.batch_stats.items() if k == "segmentor"},
     )
+    if os.path.isfile(source):
+        return from_file(config, source, method, target)
+    check_whole(workfolder.untrained(source), method, source)
+    build = functools.partial(models.build, num_classes=method.labels.num_classes)
+    workfolder.check_same_model(config, source, method.labels, build=build)
     with Checkpoints(source, read_only=True) as checkpoints:
         return checkpoints.restore_for_evaluation(target)
 
 
 def from_file(
-    config: Mapping[str, Any], path: str, method: base.Method, mesh: Mesh
+    config: Mapping[str, Any], path: str, method: base.Method, target: TrainState
 ) -> TrainState:
     """A state, at step 0, of a file that holds the whole segmentor.
+
+    Args:
+        config: a whole config.
+        path: of the file.
+        method: gives the segmentor.
+        target: shapes and places of what prediction reads.
 
     Raises:
         ConfigError: if the file lacks a part that prediction reads.
     """
-    target = initialization.describe(config, method, mesh)
-    state = initialization.fresh(config, method, target)
-    state, report = initialization.from_weights(config, path, method, state, target)
-    training_only = {"auxiliary", "auxiliary_classifier"}
-    if _reads_classes(method):
-        training_only = set()
-    unset = [name for name in report.kept if name.split("/")[1] not in training_only]
-    if unset:
-        lacking = sorted({name.split("/")[1] for name in unset})
+
+    def zeros(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+
+    # Not drawn by the initialiser: compiling that takes longer than reading the file.
+    blank = target.replace(
+        step=jnp.zeros((), jnp.int32),
+        rng=jax.random.key(0),
+        params=zeros(target.params),
+        batch_stats=zeros(target.batch_stats),
+    )
+    state, report = initialization.from_weights(config, path, method, blank, target)
+    check_whole({name.split("/")[1] for name in report.kept}, method, path)
+    return state
+
+
+def check_whole(untrained: Collection[str], method: base.Method, source: str) -> None:
+    """Refuses to score weights that lack a part which prediction reads.
+
+    Args:
+        untrained: entries of the segmentor that nothing was loaded or trained for.
+        method: gives the segmentor.
+        source: the file or folder, for the message.
+
+    Raises:
+        ConfigError: naming the parts.
+    """
+    lacking = set(untrained)
+    if not getattr(method.segmentor.head, "reads_classes", False):
+        lacking -= {"auxiliary", "auxiliary_classifier"}  # for training only
+    if lacking:
         raise config_lib.ConfigError(
-            f"{path} does not hold the whole network: {', '.join(lacking)} would be "
-            "chance. Train from it first, or name a run or a whole network's file in "
-            "config.init_from"
+            f"{source} does not hold the whole network: {', '.join(sorted(lacking))} "
+            "would be chance. Train from it first, or name a run or a whole network's "
+            "file in config.init_from"
         )
-    return inference.predicting(state)
-
-
-def _reads_classes(method: base.Method) -> bool:
-    return getattr(method.segmentor.head, "reads_classes", False)

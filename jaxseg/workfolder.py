@@ -116,29 +116,18 @@ def check_same_model(
         )
 
 
-def check_trained(workdir: str, *, reads_classes: bool) -> None:
-    """Refuses to score imported weights that lack a part which prediction reads.
-
-    Args:
-        workdir: of a run, or of imported weights.
-        reads_classes: whether the head reads the auxiliary head's classes.
-
-    Raises:
-        ConfigError: naming the parts.
-    """
-    untrained = set((read_config(workdir) or {}).get(IMPORTED, {}).get("untrained", ()))
-    if not reads_classes:
-        untrained -= {"auxiliary", "auxiliary_classifier"}
-    if untrained:
-        raise ConfigError(
-            f"{workdir} holds imported weights without {', '.join(sorted(untrained))}, "
-            "which would be chance: train from them first, with config.init_from"
-        )
+def untrained(workdir: str) -> tuple[str, ...]:
+    """Lists what a folder of imported weights lacks, entries of the segmentor."""
+    return tuple(_imported(workdir).get("untrained", ()))
 
 
 def is_folded(workdir: str) -> bool:
     """Whether a folder holds imported weights with folded normalisations."""
-    return (read_config(workdir) or {}).get(IMPORTED, {}).get("folded", False)
+    return _imported(workdir).get("folded", False)
+
+
+def _imported(workdir: str) -> Mapping[str, Any]:
+    return (read_config(workdir) or {}).get(IMPORTED, {})
 
 
 def holds_checkpoint(workdir: str) -> bool:

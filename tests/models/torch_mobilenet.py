@@ -3,7 +3,6 @@
 Each returns the backbone's stages at strides 2 to 32 and the classifier's logits.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -211,15 +210,3 @@ class TorchvisionDeepLabV3(nn.Module):
         # Place -4 of theirs: the stem, blocks with a stride (2, 4, 7, 13), the last.
         early = self.backbone[:5](x)
         return self.classifier(self.backbone[5:](early)), self.aux_classifier(early)
-
-
-def settle(model, image):
-    """Running statistics of `image` [B, 3, H, W], and normalisations unlike 1 and 0."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.2)
-            module.momentum = 1.0
-    with torch.no_grad():
-        model.train()(image)
-    return model

@@ -29,6 +29,23 @@ def randomise(module, seed=0):
     return module
 
 
+def settle(module, image, *, scales=(0.5, 1.5), spread=0.2):
+    """Gives normalisations statistics of `image` and scales and offsets by chance.
+
+    Unlike `randomise`, deep networks then do not amplify the rounding.
+    """
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(part.weight, *scales)
+            torch.nn.init.normal_(part.bias, std=spread)
+            part.momentum = 1.0
+    with torch.no_grad():
+        module.train()(to_torch(image))
+    return module
+
+
 def tensors_of(module):
     """The arrays of a torch module by name, as a file would hold them."""
     return {

@@ -183,7 +183,7 @@ def test_a_backbones_file_leaves_the_rest_to_chance(capsys, tmp_path):
     code, text = run(capsys, *arguments, "--num_classes", 3)
     assert code == 0 and "before it is scored: head, classifier" in text
     config = RUN | dict(init_from=str(tmp_path / "out"))
-    with pytest.raises(ConfigError, match="without classifier, head, which would be"):
+    with pytest.raises(ConfigError, match="classifier, head would be chance"):
         evaluate.restore(config, str(tmp_path), *build(config))
 
 

@@ -9,7 +9,8 @@ from jaxseg.pretrained.keymap import (
     conv_norm_rules,
     linear_rules,
 )
-from jaxseg.pretrained.keymaps.hrnet import block_rules
+from jaxseg.pretrained.keymaps.dpt import EDGES
+from jaxseg.pretrained.keymaps.resnet import block_rules
 
 
 def trunk_rules(level: str) -> tuple[Rule, ...]:
@@ -29,7 +30,7 @@ def _sazs_rules() -> tuple[Rule, ...]:
             f"pool{size}_conv", f"pool{size}_bn", f"head/pyramid/level_{index}"
         )
     rules += conv_norm_rules("fc1", "fc1_bn", "head/project")
-    return (*rules, *linear_rules("edgeocr_cls_head", "edges"))
+    return (*rules, *linear_rules(EDGES, "edges"))
 
 
 CLASSIFIER = KeyMap(

@@ -8,19 +8,7 @@ from jaxseg.pretrained.keymap import (
     linear_rules,
 )
 from jaxseg.pretrained.keymaps.ocr import attention_rules
-
-
-def block_rules(pattern: str, path: str) -> tuple[Rule, ...]:
-    """The rules of a residual block, basic or bottleneck, by its published name."""
-    convs = (
-        conv_norm_rules(rf"{pattern}\.conv{i}", rf"{pattern}\.bn{i}", f"{path}/conv{i}")
-        for i in (1, 2, 3)
-    )
-    shortcut = rf"{pattern}\.downsample"
-    return (
-        *(rule for rules in convs for rule in rules),
-        *conv_norm_rules(rf"{shortcut}\.0", rf"{shortcut}\.1", f"{path}/downsample"),
-    )
+from jaxseg.pretrained.keymaps.resnet import block_rules
 
 
 def trunk_rules(prefix: str = "") -> tuple[Rule, ...]:

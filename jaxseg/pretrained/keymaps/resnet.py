@@ -42,11 +42,24 @@ def resnet_rules(
             path = f"backbone/stem_{index}"
             yield from conv_norm_rules(prefix + conv, prefix + norm, path)
     block, path = rf"{prefix}layer(\d)\.(\d+)", r"backbone/layer\1_\2"
-    yield from conv_norm_rules(
-        rf"{block}\.conv(\d)", rf"{block}\.bn(\d)", rf"{path}/conv\3"
-    )
-    first, second = (rf"{block}\.downsample\.{number}" for number in shortcut)
-    yield from conv_norm_rules(first, second, f"{path}/downsample")
+    yield from block_rules(block, path, shortcut=shortcut)
+
+
+def block_rules(
+    pattern: str, path: str, *, shortcut: tuple[int, int] = PROJECTED
+) -> Iterator[Rule]:
+    """The rules of a residual block, basic or bottleneck, by its published name.
+
+    Args:
+        pattern: that the names of the block begin with.
+        path: of ours.
+        shortcut: the numbers of its convolution and of its normalisation.
+    """
+    for i in (1, 2, 3):
+        conv, norm = rf"{pattern}\.conv{i}", rf"{pattern}\.bn{i}"
+        yield from conv_norm_rules(conv, norm, f"{path}/conv{i}")
+    conv, norm = (rf"{pattern}\.downsample\.{number}" for number in shortcut)
+    yield from conv_norm_rules(conv, norm, f"{path}/downsample")
 
 
 def hugging_face_rules(prefix: str = "") -> Iterator[Rule]:

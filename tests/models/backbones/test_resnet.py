@@ -3,19 +3,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.models.backbones.resnet import BasicBlock, ResNet
+from jaxseg.models.backbones.resnet import ResNet
 from jaxseg.models.classifier import ImageClassifier
+from jaxseg.models.heads.fcn import FCN
+from jaxseg.models.segmentor import Segmentor
 from tests.models.fill import (
     filled,
     num_parameters,
-    same_shapes,
-    shapes_of,
     stage_shapes,
 )
 from tests.models.gradients import (
     assert_gradients_survive_remat,
     assert_half_precision_is_near,
 )
+from tests.pretrained.published import loaded, settle, tensors_of, to_torch
 
 
 # torchvision's resnet18, 34, 50, 101 without `fc`; the last two are PiCo's.
@@ -75,26 +76,48 @@ def test_dilation_computes_the_strided_network_on_a_finer_grid(depth):
     np.testing.assert_allclose(fine[3][:, ::2, ::2], coarse[3], rtol=1e-4, atol=1e-3)
 
 
-def test_basic_block_equals_torch_on_even_sizes(torch_blocks):
-    x = np.random.default_rng(0).normal(size=(2, 8, 10, 4)).astype(np.float32)
-    theirs = torch_blocks.settled(torch_blocks.BasicBlock(4, 6, stride=2), x)
-    variables = torch_blocks.variables_of(theirs)
-    ours = BasicBlock(6, strides=2).apply(variables, x, train=False)
-    np.testing.assert_allclose(ours, torch_blocks.run(theirs, x), atol=1e-5)
+def stages_in_torch(depth, image, **fields):
+    """A settled network of torch, and its stages without the stem as [B, h, w, D]."""
+    import torch
+
+    from tests.models.torch_resnet import ResNet as TorchResNet
+
+    theirs = TorchResNet(depth, width=4, **fields)
+    # Larger scales would let fifty layers amplify the rounding.
+    settle(theirs, image, scales=(0.1, 0.3), spread=0.1).eval()
+    with torch.no_grad():
+        _, *stages = theirs.stages(to_torch(image))
+    return theirs, [np.moveaxis(stage.numpy(), 1, -1) for stage in stages]
+
+
+def assert_stages_equal(ours, theirs, image, expected, atol):
+    segmentor = Segmentor(ours, FCN(8), 2, mean=(0.0,) * 3, std=(1.0,) * 3)
+    tensors = tensors_of(theirs)
+    variables = loaded(segmentor, tensors, image, allow=("head", "classifier"))
+    variables = {kind: tree["backbone"] for kind, tree in variables.items()}
+    stages = jax.jit(lambda x: ours.apply(variables, x, train=False))(image)
+    for stage, other in zip(stages, expected, strict=True):
+        np.testing.assert_allclose(stage, other, atol=atol)
+
+
+def test_basic_blocks_equal_torch_on_even_sizes(torch):
+    torch.manual_seed(0)
+    image = np.random.default_rng(0).normal(size=(2, 64, 80, 3)).astype(np.float32)
+    theirs, expected = stages_in_torch(18, image)
+    assert_stages_equal(ResNet(18, 32, width=4), theirs, image, expected, 1e-5)
 
 
 # Odd, even and doubly even sizes: the pooling sees 33 x 24 and 17 x 28 pixels.
 @pytest.mark.parametrize("size", [(66, 47), (34, 56)])
-def test_deep_stem_dilation_and_ceil_mode_equal_torch(torch_blocks, size):
+def test_deep_stem_dilation_and_ceil_mode_equal_torch(torch, size):
+    torch.manual_seed(0)
     image = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
-    theirs = torch_blocks.DilatedResNet(depths=(3, 4, 6, 3), width=4)
-    theirs = torch_blocks.settled(theirs, image)
-    variables = torch_blocks.variables_of(theirs)
+    plan = ((1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4))
+    theirs, expected = stages_in_torch(
+        50, image, plan=plan, stem="csail", ceil_mode=True
+    )
     ours = ResNet(50, 8, deep_stem=True, pool_ceil_mode=True, width=4)
-    assert same_shapes(variables, shapes_of(ours, image))
-    stages = jax.jit(lambda x: ours.apply(variables, x, train=False))(image)
-    for stage, expected in zip(stages, torch_blocks.run(theirs, image), strict=True):
-        np.testing.assert_allclose(stage, expected, atol=1e-4)
+    assert_stages_equal(ours, theirs, image, expected, 1e-4)
 
 
 # The plans that papers describe: output stride, dilations, multi-grid.

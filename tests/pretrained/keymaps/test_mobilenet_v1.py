@@ -11,7 +11,12 @@ from jaxseg.pretrained import safetensors
 from jaxseg.pretrained.load import load_weights
 from tests.models.fill import filled
 from tests.pretrained import published
-from tests.pretrained.published import relative_difference, tensors_of, to_torch
+from tests.pretrained.published import (
+    relative_difference,
+    settle,
+    tensors_of,
+    to_torch,
+)
 
 IMAGE = np.random.default_rng(0).normal(size=(4, 65, 98, 3)).astype(np.float32)
 
@@ -51,7 +56,7 @@ def test_the_imagenet_network_equals_hugging_face(torch, torch_mobilenet, transf
         num_labels=1001, classifier_dropout_prob=0.0, initializer_range=0.2
     )
     theirs = transformers.MobileNetV1ForImageClassification(config)
-    torch_mobilenet.settle(theirs, to_torch(IMAGE))
+    settle(theirs, IMAGE)
     ours = classifier()
     variables = published.loaded(ours, tensors_of(theirs), IMAGE)
     for train in (False, True):
@@ -68,7 +73,7 @@ def test_torch_padding_equals_hugging_face_without_tensorflows(
         depth_multiplier=0.25, tf_padding=False, initializer_range=0.2
     )
     theirs = transformers.MobileNetV1Model(config)
-    torch_mobilenet.settle(theirs, to_torch(IMAGE)).eval()
+    settle(theirs, IMAGE).eval()
     like_tensorflow, like_torch = (
         Segmentor(
             MobileNetV1(32, width=0.25, padding=padding),

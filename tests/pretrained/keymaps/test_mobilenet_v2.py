@@ -15,7 +15,12 @@ from jaxseg.pretrained.load import fill
 from tests.models.fill import shapes_of
 from tests.pretrained import published
 from tests.pretrained.conftest import segmentor
-from tests.pretrained.published import relative_difference, tensors_of, to_torch
+from tests.pretrained.published import (
+    relative_difference,
+    settle,
+    tensors_of,
+    to_torch,
+)
 
 IMAGE = np.random.default_rng(0).normal(size=(4, 65, 98, 3)).astype(np.float32)
 TORCH = dict(padding="torch", epsilon=1e-5)
@@ -134,7 +139,7 @@ def test_deeplab_equals_hugging_face(
         output_stride=output_stride,
         depth_multiplier=width,
     )
-    torch_mobilenet.settle(theirs, to_torch(IMAGE))
+    settle(theirs, IMAGE)
     ours = deeplab(output_stride, width=width)
     variables = published.loaded(ours, tensors_of(theirs), IMAGE)
     for train in modes:
@@ -146,7 +151,7 @@ def test_deeplab_equals_hugging_face(
 
 def test_the_imagenet_network_equals_hugging_face(torch, torch_mobilenet, transformers):
     theirs = hugging_face(transformers, "ImageClassification", num_labels=1001)
-    torch_mobilenet.settle(theirs, to_torch(IMAGE)).eval()
+    settle(theirs, IMAGE).eval()
     ours = classifier(1001)
     variables = published.loaded(ours, tensors_of(theirs), IMAGE)
     with torch.no_grad():
@@ -156,7 +161,7 @@ def test_the_imagenet_network_equals_hugging_face(torch, torch_mobilenet, transf
 
 
 def test_stages_equal_torchvision(torch, torch_mobilenet):
-    theirs = torch_mobilenet.settle(torch_mobilenet.TorchvisionV2(), to_torch(IMAGE))
+    theirs = settle(torch_mobilenet.TorchvisionV2(), IMAGE)
     ours = deeplab(32, last_features=1280, **TORCH)
     variables = published.loaded(ours, tensors_of(theirs), IMAGE)
     for train in (False, True):
@@ -168,7 +173,7 @@ def test_stages_equal_torchvision(torch, torch_mobilenet):
 
 
 def test_the_imagenet_network_equals_timm(torch, torch_mobilenet):
-    theirs = torch_mobilenet.settle(torch_mobilenet.TimmV2(), to_torch(IMAGE)).eval()
+    theirs = settle(torch_mobilenet.TimmV2(), IMAGE).eval()
     ours = classifier(1000, **TORCH)
     variables = published.loaded(ours, tensors_of(theirs), IMAGE)
     with torch.no_grad():

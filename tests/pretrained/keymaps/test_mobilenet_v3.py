@@ -8,7 +8,12 @@ from jaxseg.models.heads.fcn import FCN
 from jaxseg.models.segmentor import Segmentor
 from tests.models.fill import num_parameters
 from tests.pretrained import published
-from tests.pretrained.published import relative_difference, tensors_of, to_torch
+from tests.pretrained.published import (
+    relative_difference,
+    settle,
+    tensors_of,
+    to_torch,
+)
 
 IMAGE = np.random.default_rng(0).normal(size=(4, 65, 98, 3)).astype(np.float32)
 PLAIN = dict(mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -16,7 +21,7 @@ PLAIN = dict(mean=(0.0,) * 3, std=(1.0,) * 3)
 
 def test_stages_equal_torchvision(torch, torch_mobilenet):
     theirs = torch_mobilenet.TorchvisionV3Large()
-    torch_mobilenet.settle(theirs, to_torch(IMAGE)).eval()
+    settle(theirs, IMAGE).eval()
     ours = Segmentor(MobileNetV3Large(32), FCN(8), 2, **PLAIN)
     variables = published.loaded(ours, tensors_of(theirs), IMAGE)
     with torch.no_grad():
@@ -44,7 +49,7 @@ def test_the_parameter_count_of_deeplabv3_is_the_published_one():
 
 def test_deeplabv3_equals_torchvision(torch, torch_mobilenet):
     theirs = torch_mobilenet.TorchvisionDeepLabV3(classes=5)
-    torch_mobilenet.settle(theirs, to_torch(IMAGE))
+    settle(theirs, IMAGE)
     ours = deeplabv3(5)
     variables = published.loaded(ours, tensors_of(theirs), IMAGE)
     for train in (False, True):
