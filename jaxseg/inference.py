@@ -12,6 +12,7 @@ from jaxseg import sharding
 from jaxseg.data.labels import IGNORE
 from jaxseg.methods.base import Batch, Method
 from jaxseg.metrics.confusion import confusion_matrix
+from jaxseg.ops.backward import compiler_options
 from jaxseg.state import TrainState
 
 
@@ -32,7 +33,7 @@ def make_predict(
         return _class_ids(method, state, batch)
 
     data = sharding.batched(mesh)
-    return jax.jit(predict, out_shardings=data)
+    return jax.jit(predict, out_shardings=data, compiler_options=compiler_options())
 
 
 def make_count(
@@ -53,7 +54,7 @@ def make_count(
         return confusion, prediction
 
     outputs = (sharding.replicated(mesh), sharding.batched(mesh))
-    return jax.jit(count, out_shardings=outputs)
+    return jax.jit(count, out_shardings=outputs, compiler_options=compiler_options())
 
 
 def _class_ids(method: Method, state: TrainState, batch: Batch) -> jax.Array:

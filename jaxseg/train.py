@@ -19,6 +19,7 @@ from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
 from jaxseg.evaluate import Evaluator, make_evaluator
 from jaxseg.methods import base
+from jaxseg.ops.backward import compiler_options
 from jaxseg.state import TrainState
 
 Scores = Mapping[str, Mapping[str, Any]]
@@ -210,7 +211,7 @@ def compile_step(
         donate_argnums=0,
     )
     with jax.set_mesh(mesh):
-        compiled = step.lower(state, batch).compile()
+        compiled = step.lower(state, batch).compile(compiler_options())
     logging.info(
         "compiled the step for %d %s device(s) in %.1f s",
         mesh.size,

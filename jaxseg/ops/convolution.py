@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxseg.ops.backward import linear
+
 Padding = str | tuple[tuple[int, int], tuple[int, int]]
 Formulation = Literal["auto", "native", "shifts"]
 
@@ -48,7 +50,7 @@ def pointwise_conv(x: jax.Array, kernel: jax.Array, *, strides: int = 1) -> jax.
 
     Strided, it drops the pixels that no output sees before multiplying.
     """
-    return x[:, ::strides, ::strides] @ kernel[0, 0]
+    return linear(x[:, ::strides, ::strides], kernel[0, 0])
 
 
 def depthwise_conv(

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxseg.models.layers import Conv, symmetric_padding
 from jaxseg.models.transformer import Dense, DropPath, LayerNorm, exact_gelu
+from jaxseg.ops.backward import barrier
 
 # PyTorch's default, which the authors kept where they did not ask for 1e-6.
 EMBEDDING_EPSILON = 1e-5
@@ -140,6 +141,7 @@ class MixBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps [B, h, w, D] to the same shape."""
+        x = barrier(x)
         *_, d = x.shape
         drop = DropPath(self.drop_path, name="drop_path")
         y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.models.layers import ConvNorm, symmetric_padding
+from jaxseg.ops.backward import barrier
 from jaxseg.ops.pooling import halve_by_maximum
 
 # Blocks of each of the four stages, and whether they are bottlenecks.
@@ -184,6 +185,7 @@ class BasicBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps [B, h, w, D] to [B, h / strides, w / strides, features]."""
+        x = barrier(x)
         first, second = self.dilations
         layer = functools.partial(ConvNorm, epsilon=self.epsilon, dtype=self.dtype)
         y = layer(
@@ -231,6 +233,7 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps [B, h, w, D] to [B, h / strides, w / strides, 4 features]."""
+        x = barrier(x)
         dilation, _ = self.dilations
         layer = functools.partial(ConvNorm, epsilon=self.epsilon, dtype=self.dtype)
         y = layer(
