@@ -142,13 +142,7 @@ def fill(
     fit = compare(given, there)
     problems = fit.problems(given, there, renamed.unknown, allow)
     if any(problems):
-        raise ValueError(
-            f"{source}, read as {key_map.title}, does not fit the model"
-            + ("" if len(fit.matched) > sum(map(len, problems)) else ", another one")
-            + ":\n  "
-            + "\n  ".join(line for lines in problems for line in _first(lines))
-            + "\nif that is meant, name them in init_allow, or by --allow: classifier/*"
-        )
+        raise ValueError(misfit(source, key_map, fit, problems))
     merged = traverse_util.unflatten_dict(
         there | {key: given[key] for key in fit.matched}
     )
@@ -164,6 +158,24 @@ def fill(
         notes=tuple(differences(key_map.usual, model)),
     )
     return merged.get("params", {}), merged.get("batch_stats", {}), report
+
+
+def misfit(
+    source: str, key_map: KeyMap, fit: "Fit", problems: Sequence[Sequence[str]]
+) -> str:
+    """Says what does not fit: of another network in a sentence, else line by line."""
+    lines = [line for some in problems for line in some]
+    if len(fit.matched) <= len(lines):
+        return (
+            f"{source} holds another network than this model: read as {key_map.title}, "
+            f"{len(fit.matched)} arrays fit and {len(lines)} do not ({lines[0]}, ...); "
+            "choose the model that the file was made for (docs/models.md lists them)"
+        )
+    return (
+        f"{source}, read as {key_map.title}, does not fit the model:\n  "
+        + "\n  ".join(line for some in problems for line in _first(some))
+        + "\nif that is meant, name them in init_allow, or by --allow: classifier/*"
+    )
 
 
 class Fit(NamedTuple):

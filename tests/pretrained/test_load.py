@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxseg.models import create
+from jaxseg.pretrained import readers
 from jaxseg.pretrained.load import (
     _make_up_for_epsilon,
     check_grid,
@@ -75,15 +76,33 @@ def misfit():
     }
 
 
-def test_all_that_does_not_fit_is_listed(fresh, misfit):
+def test_all_that_does_not_fit_is_listed(fresh, weights_file):
+    tensors = dict(readers.read(str(weights_file)))
+    tensors["MobilenetV2/Conv/weights"] = np.zeros((3, 3, 3, 5), np.float32)
+    tensors["MobilenetV2/extra/weights"] = np.zeros(1, np.float32)
+    del tensors["MobilenetV2/expanded_conv_16/project/weights"]
     with pytest.raises(ValueError) as error:
-        fill(misfit, segmentor(), **fresh, source="a file")
+        fill(tensors, segmentor(), **fresh, source="a file")
     message = str(error.value)
-    assert "missing in the file: backbone/" in message
-    assert "more" in message and len(message.splitlines()) < 20
+    assert (
+        "missing in the file: backbone/expanded_conv_16/project/conv/kernel" in message
+    )
     assert "without a place in the model: backbone/extra/conv" in message
     assert "(3, 3, 3, 5) in the file, (3, 3, 3, 32) in the model" in message
     assert "head" not in message.split("\n", 1)[1]
+
+
+def test_a_long_list_is_cut(fresh, weights_file):
+    tensors = readers.read(str(weights_file))
+    kept = {n: v for n, v in tensors.items() if "expanded_conv_16" not in n}
+    with pytest.raises(ValueError, match=r"and \d+ more") as error:
+        fill(kept, segmentor(), **fresh, source="a file")
+    assert len(str(error.value).splitlines()) < 20
+
+
+def test_a_file_of_another_network_gets_one_sentence(fresh, misfit):
+    with pytest.raises(ValueError, match="a file holds another network.*choose the"):
+        fill(misfit, segmentor(), **fresh, source="a file")
 
 
 def test_what_is_allowed_may_be_missing_or_misshapen(fresh, misfit):
