@@ -222,7 +222,7 @@ def test_a_config_names_the_model_too(capsys, file, tmp_path):
     assert run(capsys, file, "--model", path, "--out", tmp_path / "out")[0] == 0
     path = f"{tmp_path / 'wide.py'}:8"
     code, text = run(capsys, file, "--model", path, "--out", tmp_path / "other")
-    assert code == 1 and "does not fit the model" in text
+    assert code == 1 and "holds another network" in text
     assert len(text.splitlines()) < 20
 
 

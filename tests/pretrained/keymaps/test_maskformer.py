@@ -250,5 +250,5 @@ def test_the_authors_deep_stem_has_three_convolutions():
 
 def test_another_backbone_is_refused(theirs):
     other = Segmentor(Tiny(), MODEL.head, CLASSES, decoder=MODEL.decoder)
-    with pytest.raises(ValueError, match="does not fit the model"):
+    with pytest.raises(ValueError, match="holds another network"):
         filled_from(other, published.tensors_of(theirs))
