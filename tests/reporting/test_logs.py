@@ -11,11 +11,10 @@ from jaxseg.reporting import logs
 @pytest.fixture(autouse=True)
 def handlers():
     """Leaves the loggers as they were."""
-    root, verbosity = logging.getLogger(), absl_logging.get_verbosity()
+    root = logging.getLogger()
     before = list(root.handlers)
     yield
     root.handlers[:] = before
-    absl_logging.set_verbosity(verbosity)
 
 
 def say(level, text, path):
