@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import itertools
 import os
 from collections.abc import Mapping
@@ -187,11 +188,17 @@ def calibrate(
     return replace_segmentor(state, target, params, stats)
 
 
-def _initializer(config: Mapping[str, Any], method: Method) -> Any:
-    height, width = config["data"]["crop"]
+@functools.lru_cache(maxsize=1)
+def _initializer_of(method: Method, height: int, width: int) -> Any:
     batch = {
         "image": jnp.zeros((1, height, width, 3), jnp.uint8),
         "label": jnp.zeros((1, height, width), jnp.int32),
         "valid": jnp.ones((1,), bool),
     }
     return lambda rng: method.init(rng, batch)
+
+
+def _initializer(config: Mapping[str, Any], method: Method) -> Any:
+    """One function for one method, which JAX traces once for shapes and for values."""
+    height, width = config["data"]["crop"]
+    return _initializer_of(method, height, width)
