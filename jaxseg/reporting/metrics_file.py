@@ -25,7 +25,7 @@ class MetricsFile:
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Appends one line."""
-        line = {"step": int(step), "split": split, **_strict(values)}
+        line = {"step": int(step), "split": split, **strict(values)}
         # One write of one line, after a newline if the last process died within its.
         text = json.dumps(line, allow_nan=False) + "\n"
         with open(self._path, "a+b") as file:
@@ -63,14 +63,26 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def _strict(value: Any) -> Any:
+def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Reads the lines of a folder; none if there is no file.
+
+    A line that broke off, as of a process that was killed, is passed over.
+    """
+    path = os.path.join(workdir, "metrics.jsonl")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return [json.loads(line) for line in file if _step_of(line) < math.inf]
+
+
+def strict(value: Any) -> Any:
     """Turns arrays, NumPy numbers and what is not finite into strict JSON."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # NumPy and JAX arrays and numbers
         value = np.asarray(value).tolist()
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
