@@ -33,7 +33,7 @@ class Tick(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A curve: its name, "x,y x,y ..." in the chart's coordinates, its end and value."""
+    """A curve's name, points "x,y x,y ..." in the chart's coordinates, end and value."""
 
     name: str
     points: str

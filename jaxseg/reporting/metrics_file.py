@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg.reporting import files
+
 
 class MetricsFile:
     """Appends lines such as {"step": 50, "split": "train", "loss": 0.5}.
@@ -26,14 +28,7 @@ class MetricsFile:
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Appends one line."""
         line = {"step": int(step), "split": split, **strict(values)}
-        # One write of one line, after a newline if the last process died within its.
-        text = json.dumps(line, allow_nan=False) + "\n"
-        with open(self._path, "a+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size:
-                file.seek(size - 1)
-                text = text if file.read(1) == b"\n" else "\n" + text
-            file.write(text.encode())
+        files.append_line(self._path, json.dumps(line, allow_nan=False))
 
     def rewind(self, step: int) -> None:
         """Removes what a run wrote after `step`, and a line that broke off.
@@ -64,15 +59,8 @@ def _step_of(line: str) -> float:
 
 
 def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Reads the lines of a folder; none if there is no file.
-
-    A line that broke off, as of a process that was killed, is passed over.
-    """
-    path = os.path.join(workdir, "metrics.jsonl")
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return [json.loads(line) for line in file if _step_of(line) < math.inf]
+    """Reads the whole lines of a work folder; none if there is no file."""
+    return files.read_objects(os.path.join(workdir, "metrics.jsonl"))
 
 
 def strict(value: Any) -> Any:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from jaxseg.reporting import files
 from jaxseg.reporting.metrics_file import strict
 
 FILE = "starts.jsonl"
@@ -37,14 +38,9 @@ def record_start(
         "changed": {key: str(value) for key, value in changed.items()},
         "versions": versions,
     }
-    with open(os.path.join(workdir, FILE), "a", encoding="utf-8") as file:
-        file.write(json.dumps(strict(start)) + "\n")
+    files.append_line(os.path.join(workdir, FILE), json.dumps(strict(start)))
 
 
 def read_starts(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Reads what `record_start` wrote, the oldest first; none if there is no file."""
-    path = os.path.join(workdir, FILE)
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.endswith("}\n")]
+    return files.read_objects(os.path.join(workdir, FILE))

@@ -17,3 +17,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         files.replace(path, "new")
     assert path.read_text() == "old"
+
+
+def test_a_line_that_broke_off_spoils_no_other(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    assert files.read_objects(path) == []
+    files.append_line(path, '{"a": 1}')
+    with open(path, "a") as file:
+        file.write('{"a": 2, "b')
+    files.append_line(path, '{"a": 3}')
+    assert files.read_objects(path) == [{"a": 1}, {"a": 3}]
