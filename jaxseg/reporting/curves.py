@@ -17,6 +17,7 @@ MOST_CHARTS = 24
 
 # Of a log line, what is not drawn: it follows from what is, or says little over time.
 NOT_DRAWN = (
+    "step",
     "seconds_per_step",
     "data_seconds_per_step",
     "eta_seconds",
@@ -33,7 +34,7 @@ class Tick(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A curve's name, points "x,y x,y ..." in the chart's coordinates, end and value."""
+    """A curve: name, "x,y x,y ...", its last point and the value there as text."""
 
     name: str
     points: str
@@ -64,10 +65,12 @@ def charts(lines: Iterable[Mapping[str, Any]]) -> list[Chart]:
     for line in lines:
         evaluation = line.get("evaluation", "")
         for name, value in line.items():
-            if name in ("step", "split") or not _is_drawn(name, value, evaluation):
+            if not _is_drawn(name, value, evaluation):
                 continue
+            title = _title(name, evaluation)
+            curve = found.setdefault(title, {}).setdefault(evaluation, {})
             # Of one step the last line counts: it was evaluated again.
-            found.setdefault(name, {}).setdefault(evaluation, {})[line["step"]] = value
+            curve[line["step"]] = 100 * value if evaluation else value
     moving = {
         name: curves
         for name, curves in found.items()
@@ -127,13 +130,18 @@ def _is_drawn(name: str, value: Any, evaluation: str) -> bool:
     return name in OF_EVALUATIONS if evaluation else name not in NOT_DRAWN
 
 
-def _place(name: str) -> tuple[int, str]:
+def _title(name: str, evaluation: str) -> str:
+    words = name.replace("_", " ").replace("iou", "IoU")
+    return f"{words}, %" if evaluation else words
+
+
+def _place(title: str) -> tuple[int, str]:
     """Scores first, then the loss and its parts, what only explains them last."""
-    order = [*OF_EVALUATIONS, "loss"]
-    late = ["learning_rate", "images_per_second", "skipped_pictures", "restarts"]
-    if name in order:
-        return order.index(name), name
-    return len(order) + 1 + (late.index(name) if name in late else -1), name
+    early = [*(_title(name, "any") for name in OF_EVALUATIONS), "loss"]
+    late = ["learning rate", "images per second", "skipped pictures", "restarts"]
+    if title in late:
+        return len(early) + 1 + late.index(title), title
+    return early.index(title) if title in early else len(early), title
 
 
 def _chart(title: str, curves: Mapping[str, Mapping[int, float]]) -> Chart:
@@ -149,7 +157,7 @@ def _chart(title: str, curves: Mapping[str, Mapping[int, float]]) -> Chart:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * _share(value, y_places)
 
     return Chart(
-        title.replace("_", " "),
+        title,
         [_line(name, across(x), down(y), y[-1]) for name, (x, y) in drawn.items()],
         [Tick(round(across(x), 1), number(x)) for x in x_places if x == int(x)],
         [Tick(round(down(y), 1), number(y)) for y in y_places],

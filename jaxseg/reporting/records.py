@@ -17,7 +17,7 @@ import numpy as np
 from jaxseg.data.labels import LabelSet
 from jaxseg.reporting import files
 from jaxseg.reporting.metrics_file import strict
-from jaxseg.reporting.scored import ScoredPicture, present_classes, tiles
+from jaxseg.reporting.scored import ScoredPicture, legend, tiles
 
 FOLDER, PICTURES = "evaluations", "pictures"
 MOST_PICTURES = 6  # of the worst, and of the best: they bound the report's size
@@ -101,7 +101,7 @@ def _write_tiles(
     return {
         "name": picture.name,
         "score": float(picture.score),
-        "classes": present_classes(picture, labels),
+        "classes": legend(picture, labels),
         "tiles": names,
     }
 

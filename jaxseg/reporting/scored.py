@@ -15,6 +15,7 @@ from jaxseg.data.labels import LabelSet
 
 TILE_SIDE = 480  # pixels, of the longer side
 TILE_BYTES = 48_000
+MOST_IN_LEGEND = 24
 QUALITIES = (85, 70, 50, 30)  # of JPEGs, tried in this order
 
 
@@ -62,10 +63,17 @@ def tiles(picture: ScoredPicture, labels: LabelSet) -> dict[str, bytes]:
     return {name: encode(Image.fromarray(tile)) for name, tile in drawn.items()}
 
 
-def present_classes(picture: ScoredPicture, labels: LabelSet) -> list[int]:
-    """The classes in truth or prediction of a picture, sorted, for a legend."""
-    ids = np.union1d(picture.truth, picture.prediction)
-    return [int(i) for i in ids if 0 <= i < labels.num_classes]
+def legend(picture: ScoredPicture, labels: LabelSet) -> list[int]:
+    """The classes in truth or prediction of a picture, the largest first.
+
+    At most `MOST_IN_LEGEND`: nobody finds a colour among more.
+    """
+    ids, counts = np.unique(
+        np.concatenate([np.ravel(picture.truth), np.ravel(picture.prediction)]),
+        return_counts=True,
+    )
+    largest = ids[np.argsort(-counts, kind="stable")]
+    return [int(i) for i in largest if 0 <= i < labels.num_classes][:MOST_IN_LEGEND]
 
 
 def encode(tile: Image.Image, *, limit: int = TILE_BYTES) -> bytes:

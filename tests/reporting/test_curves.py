@@ -26,7 +26,8 @@ def test_scores_come_first_then_the_loss_its_parts_and_the_rate():
         )
     ]
     titles = [chart.title for chart in curves.charts(lines)]
-    assert titles == ["mean iou", "pixel accuracy", "loss", "contrast", "learning rate"]
+    assert titles[:2] == ["mean IoU, %", "pixel accuracy, %"]
+    assert titles[2:] == ["loss", "contrast", "learning rate"]
 
 
 def test_a_curve_fills_its_chart():
@@ -48,7 +49,7 @@ def test_every_evaluation_has_its_line():
 def test_of_a_step_scored_twice_the_last_counts():
     lines = [val(1, mean_iou=0.1), val(2, mean_iou=0.5), val(2, mean_iou=0.75)]
     (chart,) = curves.charts(lines)
-    assert chart.lines[0].last == "0.75" and len(points(chart.lines[0])) == 2
+    assert chart.lines[0].last == "75" and len(points(chart.lines[0])) == 2
 
 
 def test_one_point_is_no_curve():

@@ -71,10 +71,16 @@ def test_a_limit_that_nothing_meets_ends_at_one_pixel():
     assert decoded(scored.encode(tile, limit=1)).shape == (1, 1, 3)
 
 
-def test_classes_of_a_picture_for_its_legend():
-    assert scored.present_classes(picture(), LABELS) == [0, 1]
+def test_the_largest_class_stands_first_in_the_legend():
+    assert scored.legend(picture(), LABELS) == [1, 0]
     only = picture(truth=np.full((40, 60), 255))
-    assert scored.present_classes(only, LABELS) == [1]
+    assert scored.legend(only, LABELS) == [1]
+
+
+def test_a_legend_ends():
+    many = LabelSet(tuple(map(str, range(99))), ((0, 0, 0),) * 99)
+    ids = np.arange(40 * 60).reshape(40, 60) % 99
+    assert len(scored.legend(picture(truth=ids), many)) == scored.MOST_IN_LEGEND
 
 
 @pytest.mark.parametrize(
