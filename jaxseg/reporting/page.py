@@ -35,6 +35,7 @@ from jaxseg.reporting.text import percent
 FILE = "report.html"
 BYTES_PER_EVALUATION = 5_000_000  # of up to 1000 classes and any pictures
 BYTES_BESIDES = 1_000_000
+MOST_STARTS = 20  # listed, the newest first
 FULL_MATRIX = 33  # classes whose whole confusion matrix can be read on a screen
 
 # What a row of the table of classes is called, if not by its score's name.
@@ -85,7 +86,7 @@ def render(workdir: str | os.PathLike[str]) -> str:
         charts=curves.charts(metrics_file.read(workdir)),
         chart_size=(curves.WIDTH, curves.HEIGHT),
         plot=(curves.LEFT, curves.TOP, curves.RIGHT, curves.BOTTOM),
-        starts=begun,
+        starts=begun[: -1 - MOST_STARTS : -1],
         versions=_versions(begun[-1]["versions"] if begun else versions),
         config=_settings(config),
         error_legend=visualize.ERROR_LEGEND,

@@ -90,7 +90,8 @@ def test_the_page_needs_nothing_beside_itself(tmp_path):
 def test_names_are_text_and_never_tags(tmp_path):
     labels = LabelSet((EVIL, "road"), LABELS.palette)
     record(tmp_path, EVIL, labels, worst=[picture(name=EVIL)])
-    starts.record_start(tmp_path, command=EVIL, changed={EVIL: EVIL}, versions={})
+    arguments = ["python", f"--config.{EVIL}={EVIL}"]
+    starts.record_start(tmp_path, versions={EVIL: EVIL}, arguments=arguments)
     (tmp_path / "config.json").write_text(json.dumps({"name": EVIL}))
     found = read(tmp_path)
     assert "script" not in found.tags and found.texts.count(EVIL) > 5
@@ -167,17 +168,16 @@ def test_curves_are_whole_drawings(tmp_path):
 
 
 def test_the_run_says_how_it_was_started(tmp_path):
-    for value in (1, 2):
-        starts.record_start(
-            tmp_path,
-            command=f"python -m jaxseg.main {value}",
-            changed={"seed": value},
-            versions={"jax": "0.10.2", "devices": ["H100", "H100"]},
-        )
+    versions = {"jax": "0.10.2", "devices": ["H100", "H100"]}
+    for value in range(30):
+        arguments = ["python", "train.py", f"--config.seed={value}"]
+        starts.record_start(tmp_path, versions=versions, arguments=arguments)
     texts = read(tmp_path).texts
-    for text in ("python -m jaxseg.main 2", "changed: seed", "2", "2 x H100"):
+    for text in ("changed: seed", "29", "2 x H100"):
         assert text in texts
-    assert "python -m jaxseg.main 1" not in texts
+    listed = [text for text in texts if text.startswith("python train.py")]
+    numbers = [int(text.split("=")[1]) for text in listed]
+    assert numbers == [*range(29, 29 - page.MOST_STARTS, -1)]
 
 
 def test_an_empty_folder_makes_a_page_that_says_so(tmp_path):

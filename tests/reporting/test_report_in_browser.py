@@ -74,9 +74,8 @@ def workdir(tmp_path_factory):
     for step in range(1, 60):
         metrics.write(step, "train", {"loss": 1 / step, "learning_rate": 1e-3})
         metrics.write(step, "val", {"evaluation": "val", "mean_iou": step / 60})
-    starts.record_start(
-        workdir, command="x " * 200, changed={"seed": 1}, versions={"jax": "0.10"}
-    )
+    arguments = ["python", "x" * 200, "--config.seed=1"]
+    starts.record_start(workdir, versions={"jax": "0.10"}, arguments=arguments)
     (workdir / "config.json").write_text(json.dumps({"seed": 1, "note": "x" * 300}))
     page.write(workdir)
     (workdir / "probe.html").write_text(PROBE)
