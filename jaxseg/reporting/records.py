@@ -17,7 +17,7 @@ import numpy as np
 from jaxseg.data.labels import LabelSet
 from jaxseg.reporting import files
 from jaxseg.reporting.metrics_file import strict
-from jaxseg.reporting.scored import ScoredPicture, legend, tiles
+from jaxseg.reporting.scored import ScoredPicture, legend, shrunk, tiles
 
 FOLDER, PICTURES = "evaluations", "pictures"
 MOST_PICTURES = 6  # of the worst, and of the best: they bound the report's size
@@ -94,6 +94,7 @@ def _write_tiles(
     picture: ScoredPicture,
     labels: LabelSet,
 ) -> dict[str, Any]:
+    picture = shrunk(picture)
     names = {}
     for tile, data in tiles(picture, labels).items():
         names[tile] = f"{file_name}_{tile}.jpg"

@@ -51,7 +51,7 @@ def tiles(picture: ScoredPicture, labels: LabelSet) -> dict[str, bytes]:
     Raises:
         ValueError: if the image is not uint8 RGB of the size of its masks.
     """
-    image, truth, prediction = _shrunk(picture)
+    _, _, image, truth, prediction = shrunk(picture)
     drawn = {
         "image": image,
         "truth": visualize.overlay(image, truth, labels),
@@ -63,31 +63,12 @@ def tiles(picture: ScoredPicture, labels: LabelSet) -> dict[str, bytes]:
     return {name: encode(Image.fromarray(tile)) for name, tile in drawn.items()}
 
 
-def legend(picture: ScoredPicture, labels: LabelSet) -> list[int]:
-    """The classes in truth or prediction of a picture, the largest first.
+def shrunk(picture: ScoredPicture) -> ScoredPicture:
+    """Shrinks a picture to `TILE_SIDE` on its longer side; a smaller one is kept.
 
-    At most `MOST_IN_LEGEND`: nobody finds a colour among more.
+    Raises:
+        ValueError: if the image is not uint8 RGB of the size of its masks.
     """
-    ids, counts = np.unique(
-        np.concatenate([np.ravel(picture.truth), np.ravel(picture.prediction)]),
-        return_counts=True,
-    )
-    largest = ids[np.argsort(-counts, kind="stable")]
-    return [int(i) for i in largest if 0 <= i < labels.num_classes][:MOST_IN_LEGEND]
-
-
-def encode(tile: Image.Image, *, limit: int = TILE_BYTES) -> bytes:
-    """Writes a JPEG of at most `limit` bytes: coarser, then smaller, until it fits."""
-    while True:
-        for quality in QUALITIES:
-            file = io.BytesIO()
-            tile.save(file, "JPEG", quality=quality, optimize=True)
-            if file.tell() <= limit or max(tile.size) == 1:
-                return file.getvalue()
-        tile = tile.resize([max(1, side // 2) for side in tile.size])
-
-
-def _shrunk(picture: ScoredPicture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     name, _, image, truth, prediction = picture
     if image.dtype != np.uint8 or image.shape[2:] != (3,):
         raise ValueError(
@@ -108,4 +89,31 @@ def _shrunk(picture: ScoredPicture) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         for old, new in zip((height, width), size, strict=True)
     )
     picked = np.ix_(rows, columns)
-    return np.asarray(small), np.asarray(truth)[picked], np.asarray(prediction)[picked]
+    return picture._replace(
+        image=np.asarray(small),
+        truth=np.asarray(truth)[picked],
+        prediction=np.asarray(prediction)[picked],
+    )
+
+
+def legend(picture: ScoredPicture, labels: LabelSet) -> list[int]:
+    """The classes that can be seen in the tiles of a picture, the largest first.
+
+    At most `MOST_IN_LEGEND`: nobody finds a colour among more.
+    """
+    small = shrunk(picture)
+    both = np.stack([small.truth, small.prediction])
+    ids, counts = np.unique(both, return_counts=True)
+    largest = ids[np.argsort(-counts, kind="stable")]
+    return [int(i) for i in largest if 0 <= i < labels.num_classes][:MOST_IN_LEGEND]
+
+
+def encode(tile: Image.Image, *, limit: int = TILE_BYTES) -> bytes:
+    """Writes a JPEG of at most `limit` bytes: coarser, then smaller, until it fits."""
+    while True:
+        for quality in QUALITIES:
+            file = io.BytesIO()
+            tile.save(file, "JPEG", quality=quality, optimize=True)
+            if file.tell() <= limit or max(tile.size) == 1:
+                return file.getvalue()
+        tile = tile.resize([max(1, side // 2) for side in tile.size])

@@ -21,7 +21,7 @@ def picture(height=40, width=60, **parts):
         score=0.25,
         image=np.full((height, width, 3), 128, np.uint8),
         truth=truth,
-        prediction=np.ones((height, width), np.int32),
+        prediction=np.ones((height, width), np.uint8),
     )
     return scored.ScoredPicture(**{**values, **parts})
 
@@ -81,6 +81,13 @@ def test_a_legend_ends():
     many = LabelSet(tuple(map(str, range(99))), ((0, 0, 0),) * 99)
     ids = np.arange(40 * 60).reshape(40, 60) % 99
     assert len(scored.legend(picture(truth=ids), many)) == scored.MOST_IN_LEGEND
+
+
+def test_a_picture_of_a_hundred_megapixels_is_drawn():
+    large = scored.shrunk(picture(9_000, 12_000))
+    assert large.image.shape == (360, 480, 3)
+    assert large.truth.shape == large.prediction.shape == (360, 480)
+    assert np.unique(large.truth[:, 200]).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
