@@ -14,8 +14,10 @@ from jaxseg.data.labels import IGNORE, LabelSet
 
 VOID = (0, 0, 0)  # of unlabelled pixels
 WRONG = (235, 32, 48)
+RIGHT, LEFT_OUT = (201, 201, 201), (26, 26, 26)  # as `error_map` shows mid-grey
 PAPER, INK, FAINT = (255, 255, 255), (32, 34, 38), (150, 153, 160)
 GAP, LINE, SWATCH = 8, 22, 14  # pixels: between tiles, a line of text, a legend square
+ERROR_LEGEND = (("right", RIGHT), ("wrong", WRONG), ("unlabelled", LEFT_OUT))
 CAPTIONS = ("image", "truth", "prediction", "error")
 
 
@@ -59,6 +61,8 @@ def error_map(
     image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, *, num_classes: int
 ) -> np.ndarray:
     """Marks wrong pixels red on a pale grey image; unlabelled ones are nearly black.
+
+    `ERROR_LEGEND` names the three.
 
     Args:
         image: [H, W, 3] uint8.
@@ -132,15 +136,32 @@ def save_mask(
 ) -> None:
     """Writes class ids as a PNG that reads back as ids and looks like `colorize`.
 
+    A palette ends at 256 colours: ids of larger sets of classes become a grey PNG of 16
+    bits, which reads back alike and shows nothing.
+
     Args:
         path: ends in .png.
         label: [H, W] integer train ids, 255 for unlabelled.
         labels: the classes.
+
+    Raises:
+        ValueError: if an id does not fit the file.
     """
+    label = np.asarray(label)
+    small = labels.num_classes <= IGNORE
+    largest = 255 if small else 65535
+    if label.size and not 0 <= label.min() <= label.max() <= largest:
+        raise ValueError(
+            f"ids {label.min()}..{label.max()} do not fit a mask of "
+            f"{labels.num_classes} classes (0..{largest}): {os.fspath(path)}"
+        )
+    if not small:
+        Image.fromarray(label.astype(np.uint16)).save(path)
+        return
     palette = np.zeros((256, 3), np.uint8)
     palette[: labels.num_classes] = labels.palette
     palette[IGNORE] = VOID
-    mask = Image.fromarray(np.asarray(label).astype(np.uint8)).convert("P")
+    mask = Image.fromarray(label.astype(np.uint8)).convert("P")
     mask.putpalette(palette.tobytes())
     mask.save(path)
 
@@ -190,7 +211,7 @@ def _legend(
     """Draws squares with names, as many to a line as fit."""
     entries = [(labels.names[c], labels.palette[c]) for c in classes]
     entries += [("unlabelled", VOID)] if void else []
-    entries += [("wrong", WRONG)]
+    entries += [("right", RIGHT), ("wrong", WRONG)]
     places, left, line = [], 0, 0
     for name, _ in entries:
         length = SWATCH + 6 + round(_font().getlength(name))

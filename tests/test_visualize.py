@@ -1,8 +1,11 @@
+import types
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxseg import visualize
+from jaxseg.data import pictures
 from jaxseg.data.labels import LabelSet
 
 LABELS = LabelSet(("sky", "road"), ((10, 20, 30), (200, 100, 0)))
@@ -92,3 +95,40 @@ def test_a_mask_reads_back_as_ids_and_looks_like_its_colours(tmp_path):
         np.testing.assert_array_equal(
             np.asarray(mask.convert("RGB")), visualize.colorize(TRUTH, LABELS)
         )
+
+
+def test_the_legend_of_errors_has_the_colours_of_the_map():
+    grey = np.full((2, 4, 3), 128, np.uint8)
+    errors = visualize.error_map(grey, TRUTH, PREDICTION, num_classes=2).astype(int)
+    shown = {"right": errors[0, 0], "wrong": errors[0, 1], "unlabelled": errors[1, 2]}
+    for name, colour in visualize.ERROR_LEGEND:
+        assert np.abs(shown[name] - colour).max() < 20
+
+
+@pytest.fixture
+def many():
+    """What visualize reads of the classes of ImageNet-S, more than a palette holds."""
+    colours = np.random.default_rng(0).integers(0, 256, (919, 3)).tolist()
+    names = tuple(f"class {i}" for i in range(919))
+    return types.SimpleNamespace(names=names, palette=colours, num_classes=919)
+
+
+def test_classes_beyond_a_palette_are_drawn(many):
+    ids = np.array([[0, 300, 918, 1000]])
+    colours = visualize.colorize(ids, many)[0]
+    expected = [many.palette[0], many.palette[300], many.palette[918], visualize.VOID]
+    np.testing.assert_array_equal(colours, expected)
+    sheet = visualize.panel(IMAGE[:1], ids, ids, many, tile_width=80)
+    assert np.any(np.all(sheet == many.palette[918], axis=-1))
+
+
+def test_masks_of_classes_beyond_a_palette_read_back(tmp_path, many):
+    ids = np.array([[0, 300], [918, 1000]])
+    visualize.save_mask(tmp_path / "mask.png", ids, many)
+    np.testing.assert_array_equal(pictures.read_label(tmp_path / "mask.png"), ids)
+
+
+@pytest.mark.parametrize("ids", ([[256]], [[-1]]))
+def test_ids_that_do_not_fit_a_mask_are_refused(tmp_path, ids):
+    with pytest.raises(ValueError, match="do not fit a mask of 2 classes"):
+        visualize.save_mask(tmp_path / "mask.png", np.array(ids), LABELS)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg.reporting import files
+
 
 class MetricsFile:
     """Appends lines such as {"step": 50, "split": "train", "loss": 0.5}.
@@ -25,15 +27,8 @@ class MetricsFile:
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Appends one line."""
-        line = {"step": int(step), "split": split, **_strict(values)}
-        # One write of one line, after a newline if the last process died within its.
-        text = json.dumps(line, allow_nan=False) + "\n"
-        with open(self._path, "a+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size:
-                file.seek(size - 1)
-                text = text if file.read(1) == b"\n" else "\n" + text
-            file.write(text.encode())
+        line = {"step": int(step), "split": split, **strict(values)}
+        files.append_line(self._path, json.dumps(line, allow_nan=False))
 
     def rewind(self, step: int) -> None:
         """Removes what a run wrote after `step`, and a line that broke off.
@@ -63,14 +58,19 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def _strict(value: Any) -> Any:
+def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Reads the whole lines of a work folder; none if there is no file."""
+    return files.read_objects(os.path.join(workdir, "metrics.jsonl"))
+
+
+def strict(value: Any) -> Any:
     """Turns arrays, NumPy numbers and what is not finite into strict JSON."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # NumPy and JAX arrays and numbers
         value = np.asarray(value).tolist()
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -11,9 +11,10 @@ from absl import logging
 
 from jaxseg import visualize
 from jaxseg.data.labels import LabelSet
-from jaxseg.reporting import tensorboard
+from jaxseg.reporting import page, records, tensorboard
 from jaxseg.reporting.metrics_file import MetricsFile
 from jaxseg.reporting.progress import Progress
+from jaxseg.reporting.scored import ScoredPicture
 from jaxseg.reporting.text import class_table, log_line
 
 DATA_IS_THE_LIMIT = 0.2  # share of a step spent waiting for data
@@ -129,8 +130,11 @@ class Report:
         *,
         split: str,
         metrics: Sequence[str] | None = None,
+        confusion: np.ndarray | None = None,
+        worst: Sequence[ScoredPicture] = (),
+        best: Sequence[ScoredPicture] = (),
     ) -> None:
-        """Reports an evaluation: the table of classes, a line, TensorBoard.
+        """Reports an evaluation: table of classes, a line, TensorBoard, `report.html`.
 
         Args:
             step: of the state that was scored.
@@ -140,6 +144,9 @@ class Report:
             split: what was scored; `metrics.jsonl` records it, and the name too.
             metrics: the numbers for TensorBoard; all if None. The table in the log and
                 `metrics.jsonl` do not depend on it.
+            confusion: integer [C, C], rows truth.
+            worst: the pictures with the lowest scores, the worst first.
+            best: those with the highest, the best first.
 
         Raises:
             ValueError: if `metrics` names one that is not there.
@@ -155,6 +162,18 @@ class Report:
         finite = {f"{name}/{k}": v for k, v in shown.items() if np.isfinite(v)}
         self._writer.write_scalars(step, finite)
         self._writer.flush()
+        records.write(
+            self._workdir,
+            step=step,
+            name=name,
+            split=split,
+            scores=scores,
+            labels=labels,
+            confusion=confusion,
+            worst=worst,
+            best=best,
+        )
+        page.write(self._workdir)
 
     def pictures(self, step: int, name: str, pictures: Sequence[np.ndarray]) -> None:
         """Writes pictures, uint8 [H, W, 3] each, to `pictures/` and TensorBoard."""

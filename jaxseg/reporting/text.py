@@ -83,6 +83,11 @@ def class_table(scores: Mapping[str, Any], labels: LabelSet) -> str:
         rows.append((name, *(percent(value) for value in values)))
     width = max(len(row[0]) for row in rows)
     lines = [f"{a:<{width}}  {b:>8}  {c:>8}  {d:>8}" for a, b, c, d in rows]
+    if labels.seen:
+        classes = range(labels.num_classes)
+        groups = ("seen" if i in labels.seen else "unseen" for i in classes)
+        column = ("group", *groups)
+        lines = [f"{x}  {group:<6}" for x, group in zip(lines, column, strict=True)]
     rule = "-" * len(lines[0])
     summary = [
         f"{short} {percent(scores[name])}"

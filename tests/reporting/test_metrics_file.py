@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.reporting import metrics_file
 from jaxseg.reporting.metrics_file import MetricsFile
 
 
@@ -94,3 +95,11 @@ def test_a_process_killed_while_rewinding_leaves_the_old_file(run, monkeypatch):
 
 def test_rewinding_without_a_file_is_fine(tmp_path):
     MetricsFile(tmp_path).rewind(0)
+
+
+def test_lines_are_read_back_but_for_one_that_broke_off(tmp_path):
+    assert metrics_file.read(tmp_path) == []
+    MetricsFile(tmp_path).write(1, "train", {"loss": 0.5})
+    with open(tmp_path / "metrics.jsonl", "a") as broken:
+        broken.write('{"step": 2, "spl')
+    assert metrics_file.read(tmp_path) == [{"step": 1, "split": "train", "loss": 0.5}]

@@ -7,7 +7,9 @@ import pytest
 from jaxseg import reporting
 from jaxseg.data.labels import LabelSet
 from jaxseg.metrics import iou
+from jaxseg.reporting import records
 from jaxseg.reporting import report as report_module
+from tests.reporting.test_scored import picture
 
 LABELS = LabelSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)))
 PARAMS = {"segmentor": {"kernel": jnp.ones((2, 3))}}
@@ -68,6 +70,22 @@ def test_an_evaluation_is_logged_as_a_table_and_kept_whole(tmp_path, logged):
     assert line["class_iou"] == [0.75, 0.8] and line["mean_iou"] == 0.775
 
 
+def test_an_evaluation_writes_its_record_and_the_page(tmp_path):
+    confusion = np.array([[3, 1], [0, 4]])
+    with reporting.Report(tmp_path, is_main=True) as report:
+        for name in ("val", "test"):
+            report.scores(
+                *(4, name, SCORES, LABELS),
+                split=name,
+                confusion=confusion,
+                worst=[picture(name="bad")],
+                best=[picture(name="good")],
+            )
+    assert [r["evaluation"] for r in records.read(tmp_path)] == ["test", "val"]
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("77.50") >= 2 and "bad" in text and "good" in text
+
+
 def test_a_metric_that_is_not_there_is_named(tmp_path):
     with (
         reporting.Report(tmp_path, is_main=True) as report,
@@ -98,7 +116,7 @@ def test_other_processes_write_and_log_nothing(tmp_path, logged):
         report.start(0, PARAMS)
         report.step(1)
         report.training(1, {"loss": 1.0}, SLOW_DATA)
-        report.scores(1, "val", SCORES, LABELS, split="val")
+        report.scores(1, "val", SCORES, LABELS, split="val", worst=[picture()])
         report.pictures(1, "val", [np.zeros((4, 5, 3), np.uint8)])
     assert not list(tmp_path.iterdir()) and not logged
 

@@ -58,6 +58,11 @@ def test_class_table():
 
 
 def test_class_table_of_seen_and_unseen_classes():
-    scores = iou.scores(np.diag([1, 1, 1]), seen=(0, 1), unseen=(2,))
-    line = text.class_table(scores, LABELS).splitlines()[-2]
-    assert line == "seen IoU 100.00  unseen IoU 100.00  harmonic IoU 100.00"
+    split = LabelSet(LABELS.names, LABELS.palette, seen=(0, 1), unseen=(2,))
+    scores = iou.scores(np.diag([1, 1, 1]), seen=split.seen, unseen=split.unseen)
+    table = text.class_table(scores, split).splitlines()
+    assert [line.split()[-1] for line in (table[0], *table[2:5])] == [
+        *("group", "seen", "seen", "unseen")
+    ]
+    assert table[-2] == "seen IoU 100.00  unseen IoU 100.00  harmonic IoU 100.00"
+    assert len({len(line) for line in table[:-2]}) == 1
