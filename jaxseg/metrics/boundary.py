@@ -88,9 +88,7 @@ def boundary_maps(
     if size is None:
         size = jnp.broadcast_to(jnp.array(truth.shape[1:]), (len(truth), 2))
     reach = thickness(size, ratio=ratio, canvas=truth.shape[1:])
-    # All ways to be unlabelled are one id, so that no strip runs between two of them.
-    known = counted[0], prediction.astype(jnp.int32)
-    strips = [boundary(ids, reach, size) for ids in known]
+    strips = [boundary(ids, reach, size) for ids in (truth, prediction)]
     truth, prediction = (
         jnp.where(strip, ids, NOWHERE)
         for strip, ids in zip(strips, counted, strict=True)

@@ -1,5 +1,6 @@
 """The evaluator of LUSS: strips along borders, and every score of a split."""
 
+import functools
 import math
 
 import jax
@@ -136,12 +137,16 @@ def pad(maps: list[np.ndarray], value: float) -> jax.Array:
 
 def per_picture(measure: Measure, truth, prediction, size):
     """Counts of each picture by itself, int64 [n, ...]."""
+    counts = _compiled(measure)(truth, prediction, size)
+    return jax.tree.map(lambda each: np.asarray(each, np.int64), counts)
 
+
+@functools.cache
+def _compiled(measure: Measure):
     def one(truth, prediction, size):
         return measure.count(truth[None], prediction[None], size[None])
 
-    counts = jax.jit(jax.vmap(one))(truth, prediction, size)
-    return jax.tree.map(lambda each: np.asarray(each, np.int64), counts)
+    return jax.jit(jax.vmap(one))
 
 
 def add_up(counts):
