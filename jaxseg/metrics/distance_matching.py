@@ -7,7 +7,10 @@ the class of the bank's entries most like it.
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+# The votes magnify what TF32 or bfloat16 would lose.
+EXACT = lax.Precision.HIGHEST
 CHUNK = 1024  # pixels whose similarities to the whole bank are held at a time
 
 
@@ -31,7 +34,9 @@ def instance_embeddings(
     """
     _, height, width, _ = features.shape
     masks = jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
-    sums = jnp.einsum("bhwc,bhwd->bcd", masks, features.astype(jnp.float32))
+    sums = jnp.einsum(
+        "bhwc,bhwd->bcd", masks, features.astype(jnp.float32), precision=EXACT
+    )
     return sums / (height * width), jnp.any(masks > 0, axis=(1, 2))
 
 
@@ -67,17 +72,17 @@ def nearest_votes(
         raise ValueError(
             f"{num_neighbours} neighbours are asked of a bank of {len(bank)} instances"
         )
-    bank = _unit(bank)
+    bank, bank_labels = _unit(bank), jnp.asarray(bank_labels)
 
     def of_chunk(query: jax.Array) -> jax.Array:
-        similarity, nearest = jax.lax.top_k(bank @ query, num_neighbours)
+        similarity, nearest = lax.top_k(jnp.matmul(bank, query, precision=EXACT), num_neighbours)
         weights = jnp.exp(similarity / temperature)
         return jax.ops.segment_sum(weights, bank_labels[nearest], num_classes)
 
-    return jax.lax.map(of_chunk, _unit(queries), batch_size=CHUNK)
+    return lax.map(of_chunk, _unit(queries), batch_size=CHUNK)
 
 
 def _unit(x: jax.Array) -> jax.Array:
-    x = x.astype(jnp.float32)
+    x = jnp.asarray(x, jnp.float32)
     norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
     return x / jnp.maximum(norm, 1e-12)
