@@ -75,7 +75,8 @@ def nearest_votes(
     bank, bank_labels = _unit(bank), jnp.asarray(bank_labels)
 
     def of_chunk(query: jax.Array) -> jax.Array:
-        similarity, nearest = lax.top_k(jnp.matmul(bank, query, precision=EXACT), num_neighbours)
+        similarities = jnp.matmul(bank, query, precision=EXACT)
+        similarity, nearest = lax.top_k(similarities, num_neighbours)
         weights = jnp.exp(similarity / temperature)
         return jax.ops.segment_sum(weights, bank_labels[nearest], num_classes)
 

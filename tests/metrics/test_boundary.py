@@ -7,7 +7,7 @@ import pytest
 import scipy.ndimage
 
 from jaxseg.metrics.boundary import BoundaryIoU, boundary, thickness
-from tests.metrics.maps import blobs, labels, pair, sums
+from tests.metrics.maps import blobs, count_all, labels, pair
 
 
 def eroded_strips(ids, reach):
@@ -95,7 +95,7 @@ def test_scores_worked_out_by_hand():
     prediction = np.zeros_like(truth)
     prediction[0, 3:6, 4:7] = 1  # one column to the right
     measure = BoundaryIoU(labels(3))
-    scores = measure.scores(sums(measure.count(truth, prediction)))
+    scores = measure.scores(count_all(measure, truth, prediction))
     # Rims of 8 pixels share the top and bottom rows' 4; the backgrounds' strips are
     # 32 of the frame and 16 around the square, of which 8 are shared.
     expected = [(32 + 8) / (32 + 16 + 8), 4 / 12, np.nan]
@@ -106,7 +106,7 @@ def test_scores_worked_out_by_hand():
 def test_absent_classes_can_count_as_zero():
     truth = np.zeros((1, 5, 5), int)
     measure = BoundaryIoU(labels(4), absent_as_zero=True)
-    scores = measure.scores(sums(measure.count(truth, truth)))
+    scores = measure.scores(count_all(measure, truth, truth))
     np.testing.assert_array_equal(scores["class_boundary_iou"], [1, 0, 0, 0])
     assert scores["mean_boundary_iou"] == 0.25
 

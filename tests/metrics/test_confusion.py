@@ -6,7 +6,7 @@ import sklearn.metrics
 
 from jaxseg.metrics import iou
 from jaxseg.metrics.confusion import Confusion, confusion_matrix
-from tests.metrics.maps import labels, pair, sums
+from tests.metrics.maps import count_all, labels, pair, sums
 
 
 def test_value_worked_out_by_hand():
@@ -87,7 +87,7 @@ def test_the_measure_gives_the_scores_of_its_labels(absent_as_zero):
     truth, prediction = pair(num_classes=4)
     split = labels(5, seen=(0, 2), unseen=(1, 3, 4))
     measure = Confusion(split, absent_as_zero)
-    totals = sums(measure.count(truth, prediction))
+    totals = count_all(measure, truth, prediction)
     expected = iou.scores(
         totals, seen=(0, 2), unseen=(1, 3, 4), absent_as_zero=absent_as_zero
     )

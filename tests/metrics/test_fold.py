@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from jaxseg.metrics.fold import FoldIoU, as_ids
-from tests.metrics.maps import labels, sums
+from tests.metrics.maps import count_all, labels
 
 
 def episodes(seed, classes):
@@ -31,7 +31,7 @@ def scores_of(measure, truth, prediction, classes):
     truth, prediction = (
         as_ids(jnp.asarray(maps), jnp.asarray(classes)) for maps in (truth, prediction)
     )
-    return measure.scores(sums(measure.count(truth, prediction)))
+    return measure.scores(count_all(measure, truth, prediction))
 
 
 def test_equals_a_loop_over_episodes():

@@ -4,12 +4,12 @@ import pytest
 import sklearn.metrics
 
 from jaxseg.metrics.foreground import UNIT, FMeasure
-from tests.metrics.maps import labels, pair, sums
+from tests.metrics.maps import count_all, labels, pair
 
 
 def f_measure(truth, prediction, size=None, **options):
     measure = FMeasure(labels(5), **options)
-    return measure.scores(sums(measure.count(truth, prediction, size)))["f_measure"]
+    return measure.scores(count_all(measure, truth, prediction, size))["f_measure"]
 
 
 @pytest.mark.parametrize("beta_squared", [0.3, 1.0, 4.0])

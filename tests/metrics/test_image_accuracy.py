@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 from jaxseg.metrics.image_accuracy import ImageAccuracy
-from tests.metrics.maps import labels, pair, sums
+from tests.metrics.maps import count_all, labels, pair
 
 
 def accuracy(truth, prediction, size=None, **options):
     measure = ImageAccuracy(labels(5), **options)
-    totals = sums(measure.count(np.asarray(truth), np.asarray(prediction), size))
+    totals = count_all(measure, np.asarray(truth), np.asarray(prediction), size)
     return measure.scores(totals)["image_accuracy"]
 
 

@@ -8,7 +8,7 @@ from jaxseg.metrics import iou, matching
 from jaxseg.metrics.confusion import confusion_matrix
 from jaxseg.metrics.matching import MatchedIoU, match
 from jaxseg.ops.assignment import assign
-from tests.metrics.maps import labels, pair, sums
+from tests.metrics.maps import count_all, labels, pair
 
 
 def total(shared, classes):
@@ -52,7 +52,7 @@ def test_shuffled_clusters_score_like_the_prediction():
     truth, prediction = pair(num_classes=5)
     clusters = np.array([3, 0, 4, 1, 2])[prediction]
     measure = MatchedIoU(labels(5))
-    scores = measure.scores(sums(measure.count(truth, clusters)))
+    scores = measure.scores(count_all(measure, truth, clusters))
     expected = iou.scores(
         np.asarray(confusion_matrix(truth, prediction, num_classes=5))
     )
@@ -66,7 +66,7 @@ def test_one_pass_scores_like_a_second_with_the_matching(num_clusters):
     truth, _ = pair(num_classes=5)
     clusters = np.random.default_rng(2).integers(0, num_clusters, truth.shape)
     measure = MatchedIoU(labels(5), num_clusters=num_clusters)
-    scores = measure.scores(sums(measure.count(truth, clusters)))
+    scores = measure.scores(count_all(measure, truth, clusters))
     again = np.asarray(matching.relabel(clusters, scores["match"]))
     counted = truth < 5
     expected = [
@@ -83,7 +83,7 @@ def test_matching_by_pictures_counts_presence_and_not_area():
     truth[0, 1], clusters[0, 1] = 2, 1  # one large overlap
     clusters[0, 0, 1] = 2
     measure = MatchedIoU(labels(3), by="pictures", background=0)
-    totals = sums(measure.count(truth, clusters))
+    totals = count_all(measure, truth, clusters)
     np.testing.assert_array_equal(totals.pictures[1:, 1:], [[3, 1], [1, 1]])
     np.testing.assert_array_equal(measure.scores(totals)["match"], [0, 1, 2])
     by_pixels = MatchedIoU(labels(3), background=0)

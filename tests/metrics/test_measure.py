@@ -16,7 +16,7 @@ from jaxseg.metrics.foreground import FMeasure
 from jaxseg.metrics.image_accuracy import ImageAccuracy
 from jaxseg.metrics.matching import MatchedIoU
 from jaxseg.metrics.object_size import BoundaryIoUBySize, IoUBySize
-from tests.metrics.maps import labels, pair, sums
+from tests.metrics.maps import count_all, labels, pair, sums
 
 LABELS = labels(5, seen=(0, 1, 2), unseen=(3, 4))
 MEASURES = [
@@ -39,8 +39,9 @@ def assert_equal(first, second):
 @every
 def test_splitting_a_batch_changes_nothing(measure):
     truth, prediction = pair()
-    parts = [measure.count(truth[i : i + 1], prediction[i : i + 1]) for i in range(4)]
-    assert_equal(sums(*parts), sums(measure.count(truth, prediction)))
+    rows = [slice(i, i + 1) for i in range(4)]
+    parts = [count_all(measure, truth[row], prediction[row]) for row in rows]
+    assert_equal(sums(*parts), count_all(measure, truth, prediction))
 
 
 @every
@@ -49,7 +50,7 @@ def test_a_filler_of_a_batch_adds_nothing(measure):
     filled = truth.copy()
     filled[2] = 255
     kept = np.delete(truth, 2, 0), np.delete(prediction, 2, 0)
-    assert_equal(sums(measure.count(filled, prediction)), sums(measure.count(*kept)))
+    assert_equal(count_all(measure, filled, prediction), count_all(measure, *kept))
 
 
 @every
@@ -59,8 +60,8 @@ def test_padding_adds_nothing(measure):
     padded = np.pad(truth, margin, constant_values=255)
     junk = np.pad(prediction, margin, constant_values=1)
     size = jnp.tile(jnp.array(truth.shape[1:]), (4, 1))
-    counts = measure.count(padded, junk, size)
-    assert_equal(sums(counts), sums(measure.count(truth, prediction)))
+    counts = count_all(measure, padded, junk, size)
+    assert_equal(counts, count_all(measure, truth, prediction))
 
 
 @every
@@ -70,22 +71,32 @@ def test_eight_devices_count_as_one_does(measure):
     count = jax.jit(measure.count, out_shardings=sharding.replicated(mesh))
     batch = sharding.to_devices({"t": truth, "p": prediction}, mesh)
     counts = count(batch["t"], batch["p"])
-    assert_equal(sums(counts), sums(measure.count(truth, prediction)))
+    assert_equal(sums(counts), count_all(measure, truth, prediction))
 
 
 @every
-def test_counts_are_integers_and_sizes_may_be_traced(measure):
+def test_pixels_stay_on_their_device(measure):
+    mesh = sharding.make_mesh(8)
+    truth, prediction = pair(shape=(8, 11, 9))
+    batch = sharding.to_devices({"t": truth, "p": prediction}, mesh)
+    count = jax.jit(measure.count, out_shardings=sharding.replicated(mesh))
+    program = count.lower(batch["t"], batch["p"]).compile().as_text()
+    assert "all-reduce" in program
+    assert "all-gather" not in program and "all-to-all" not in program
+
+
+@every
+def test_compiled_counts_are_those_of_eager_code_and_integers(measure):
     truth, prediction = pair()
-    size = jnp.tile(jnp.array(truth.shape[1:]), (4, 1))
-    counts = jax.jit(measure.count)(truth, prediction, size)
-    assert_equal(sums(counts), sums(measure.count(truth, prediction)))
+    counts = measure.count(truth, prediction)
+    assert_equal(sums(counts), count_all(measure, truth, prediction))
     assert all(leaf.dtype == jnp.int32 for leaf in jax.tree.leaves(counts))
 
 
 @every
 def test_a_perfect_prediction_scores_one(measure):
     truth, _ = pair(ignored=0)
-    scores = measure.scores(sums(measure.count(truth, truth)))
+    scores = measure.scores(count_all(measure, truth, truth))
     shares = ("seen_freq", "unseen_freq", "harmonic_freq")  # parts of one sum
     numbers = [
         value
@@ -99,16 +110,16 @@ def test_a_perfect_prediction_scores_one(measure):
 @every
 def test_bytes_count_like_integers(measure):
     truth, prediction = pair()
-    counts = measure.count(jnp.uint8(truth), jnp.uint8(prediction))
-    assert_equal(sums(counts), sums(measure.count(truth, prediction)))
+    counts = count_all(measure, jnp.uint8(truth), jnp.uint8(prediction))
+    assert_equal(counts, count_all(measure, truth, prediction))
 
 
 @every
 def test_permuting_the_foreground_classes_keeps_the_means(measure):
     truth, prediction = pair()
     order = np.array([0, 2, 1, 4, 3] + [255] * 251)
-    totals = sums(measure.count(truth, prediction))
-    permuted = sums(measure.count(order[truth], order[prediction]))
+    totals = count_all(measure, truth, prediction)
+    permuted = count_all(measure, order[truth], order[prediction])
     scores, others = measure.scores(totals), measure.scores(permuted)
     for name, value in scores.items():
         # Groups are {0, 1, 2} and {3, 4}: what is seen changes with the ids.
@@ -120,7 +131,7 @@ def test_permuting_the_foreground_classes_keeps_the_means(measure):
 @every
 def test_nothing_labelled_is_no_error(measure, recwarn):
     nothing = np.full((2, 6, 7), 255)
-    scores = measure.scores(sums(measure.count(nothing, np.ones_like(nothing))))
+    scores = measure.scores(count_all(measure, nothing, np.ones_like(nothing)))
     means = {k: v for k, v in scores.items() if k.startswith(("mean", "matched_mean"))}
     assert all(np.isnan(value) for value in means.values())
     assert not recwarn.list
@@ -132,7 +143,7 @@ def test_nothing_labelled_is_no_error(measure, recwarn):
 def test_one_class_is_enough(kind):
     zeros = np.zeros((1, 4, 5), int)
     measure = kind(labels(1))
-    assert measure.scores(sums(measure.count(zeros, zeros)))
+    assert measure.scores(count_all(measure, zeros, zeros))
 
 
 @every
@@ -141,8 +152,8 @@ def test_classes_beyond_255_have_ids_of_their_own(measure):
     many = types.SimpleNamespace(num_classes=920, seen=(0,), unseen=range(1, 920))
     far = type(measure)(many)
     shift = np.array([0, 255, 256, 511, 919] + [-1] * 251)
-    shifted = sums(far.count(shift[truth], shift[prediction]))
-    plain = sums(type(measure)(LABELS).count(truth, prediction))
+    shifted = sums(jax.jit(far.count)(shift[truth], shift[prediction]))
+    plain = count_all(type(measure)(LABELS), truth, prediction)
     for ours, theirs in zip(*map(jax.tree.leaves, (shifted, plain)), strict=True):
         assert ours.sum() == theirs.sum() > 0
 
@@ -158,7 +169,7 @@ def test_all_scores_have_names_of_their_own():
     names = [
         name
         for each in MEASURES
-        for name in each.scores(sums(each.count(truth, prediction)))
+        for name in each.scores(count_all(each, truth, prediction))
     ]
     assert len(names) == len(set(names))
 

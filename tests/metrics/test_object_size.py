@@ -10,7 +10,7 @@ from jaxseg.metrics.object_size import (
     IoUBySize,
     size_of_classes,
 )
-from tests.metrics.maps import labels, pair, sums
+from tests.metrics.maps import count_all, labels, pair
 
 
 def slow_counts(truth, prediction, counted, num_classes):
@@ -71,7 +71,7 @@ def test_scores_worked_out_by_hand():
     prediction = truth.copy()
     prediction[0, 1, :5], prediction[0, 5] = 1, 1  # wrong on 5 of class 0, 10 of 2
     measure = IoUBySize(labels(4))
-    scores = measure.scores(sums(measure.count(truth, prediction)))
+    scores = measure.scores(count_all(measure, truth, prediction))
     # To the small class 1 the background's 5 are false, those on class 2 are not.
     assert scores["small_iou"] == pytest.approx((5 / 10 + 40 / 45) / 2)
     assert scores["medium_large_iou"] == pytest.approx((40 / 50 + 40 / 45) / 2)
@@ -84,7 +84,7 @@ def test_without_a_background_every_class_has_a_size():
     truth = np.zeros((1, 4, 5), int)
     truth[0, 0, 0] = 1
     measure = IoUBySize(labels(2), background=None)
-    scores = measure.scores(sums(measure.count(truth, truth)))
+    scores = measure.scores(count_all(measure, truth, truth))
     np.testing.assert_array_equal(scores["class_large_iou"], [1, np.nan])
     np.testing.assert_array_equal(scores["class_small_iou"], [np.nan, 1])
 
@@ -92,6 +92,6 @@ def test_without_a_background_every_class_has_a_size():
 def test_a_picture_of_background_alone_is_of_no_size():
     truth, prediction = np.zeros((1, 4, 5), int), np.ones((1, 4, 5), int)
     measure = IoUBySize(labels(2))
-    totals = sums(measure.count(truth, prediction))
+    totals = count_all(measure, truth, prediction)
     assert not any(np.any(each) for each in totals)
     assert all(np.isnan(measure.scores(totals)[f"{size}_iou"]) for size in SIZES)

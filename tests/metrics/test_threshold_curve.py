@@ -5,7 +5,7 @@ import pytest
 
 from jaxseg.metrics.matching import MatchedIoU
 from jaxseg.metrics.threshold_curve import ThresholdCurve, background_below
-from tests.metrics.maps import labels, pair, sums
+from tests.metrics.maps import count_all, labels, pair, sums
 
 THRESHOLDS = (0.0, 0.3, 0.45, 0.6, 1.0)
 
@@ -31,7 +31,7 @@ def test_one_pass_equals_a_pass_per_threshold(absent_as_zero):
     )
     for index, threshold in enumerate(THRESHOLDS):
         at = background_below(jnp.asarray(prediction), jnp.asarray(score), threshold)
-        expected = measure.scores(sums(measure.count(truth, at)))
+        expected = measure.scores(count_all(measure, truth, at))
         mean = expected["matched_mean_iou"]
         np.testing.assert_array_equal(ours["curve_match"][index], expected["match"])
         np.testing.assert_allclose(ours["curve_mean_iou"][index], mean)
