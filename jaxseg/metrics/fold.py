@@ -30,7 +30,7 @@ class FoldIoU:
     only, so that what is predicted there enlarges the unions.
 
     Attributes:
-        labels: the classes.
+        labels: the classes, one of which is the background.
         classes: train ids of the fold; those that `labels` calls unseen if empty.
         background: the train id of everything else.
     """

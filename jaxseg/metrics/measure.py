@@ -11,8 +11,8 @@ counts beyond 2^24, where float32 stops counting, are exact.
 
 Rules that all measures share:
 
-- A pixel whose true id is outside [0, C) does not count, whatever is predicted there.
-  255, the library's "unlabelled", is such an id up to 255 classes; with more, take -1.
+- A pixel whose true id is outside [0, C) does not count, whatever is predicted there:
+  every mark of "unlabelled" is such an id, be it 255, 65535 or -1.
 - Scores are fractions, NaN where nothing defines them.
 - A picture that only fills up a batch is all unlabelled, and so counts nowhere.
 """
@@ -36,8 +36,8 @@ class Measure(Protocol):
             truth: [B, H, W] integer class ids.
             prediction: [B, H, W] integer class ids.
             size: [B, 2] int, the height and width of each picture where the batch pads
-                them at the bottom and the right; None if all fill [H, W]. The padding
-                is unlabelled in `truth`, too.
+                them at the bottom and the right, 0 for one that only fills up the
+                batch; None if all fill [H, W]. Padding is unlabelled in `truth`, too.
 
         Returns:
             A PyTree of int32 arrays, which add up.

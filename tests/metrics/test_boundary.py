@@ -44,7 +44,7 @@ def test_strips_equal_an_erosion_of_each_class(reach, cell):
 def test_pictures_of_a_batch_have_sizes_and_widths_of_their_own():
     ids = blobs(0, (3, 40, 30), 2, cell=17)
     size, reach = jnp.array([[40, 30], [21, 30], [33, 9]]), jnp.array([4, 1, 2])
-    strips = np.asarray(boundary(ids, reach, size))
+    strips = np.asarray(jax.jit(boundary)(ids, reach, size))
     for i, (height, width) in enumerate(size.tolist()):
         expected = eroded_strips(ids[i, :height, :width], int(reach[i]))
         np.testing.assert_array_equal(strips[i, :height, :width], expected)
@@ -85,7 +85,7 @@ def test_half_a_pixel_rounds_to_even():
 @pytest.mark.parametrize("ratio", [0.02, 0.1])
 def test_counts_equal_the_definition_with_unlabelled_pixels(ratio):
     truth, prediction = pair(3, (3, 31, 40), 4)
-    counts = BoundaryIoU(labels(4), ratio=ratio).count(truth, prediction)
+    counts = count_all(BoundaryIoU(labels(4), ratio=ratio), truth, prediction)
     np.testing.assert_array_equal(counts, slow_counts(truth, prediction, ratio, 4))
 
 
@@ -114,7 +114,7 @@ def test_absent_classes_can_count_as_zero():
 def test_a_class_ends_at_unlabelled_pixels():
     truth = np.zeros((1, 9, 9), int)
     truth[0, :, 6:] = 255
-    counts = BoundaryIoU(labels(1), ratio=0.01).count(truth, np.zeros_like(truth))
+    counts = count_all(BoundaryIoU(labels(1), ratio=0.01), truth, 0 * truth)
     assert counts.truth[0] == 9 * 6 - 7 * 4  # a strip along columns 0 and 5
     assert counts.prediction[0] == 9 * 6 - 7 * 5  # none at column 5
 
@@ -125,5 +125,5 @@ def test_different_unlabelled_ids_are_one():
     other = truth.copy()
     other[0, 8:12, 8:12] = -1
     measure, prediction = BoundaryIoU(labels(2)), blobs(1, (1, 20, 20), 2)
-    first, second = (measure.count(t, prediction) for t in (truth, other))
+    first, second = (count_all(measure, t, prediction) for t in (truth, other))
     np.testing.assert_array_equal(first, second)

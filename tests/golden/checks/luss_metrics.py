@@ -41,6 +41,7 @@ def boundary(case: Case) -> None:
     case.equal("empty_boundary", _strip(empty, RATIO) & (empty > 0))
 
 
+@functools.cache
 def _width(shape: tuple[int, ...], ratio: float) -> int:
     """Ours, which must also be the formula's."""
     ours = int(thickness(jnp.array([shape]), ratio=ratio, canvas=shape)[0])
@@ -50,7 +51,8 @@ def _width(shape: tuple[int, ...], ratio: float) -> int:
 
 def _strip(ids: np.ndarray, ratio: float) -> np.ndarray:
     size, reach = jnp.array([ids.shape]), jnp.array([_width(ids.shape, ratio)])
-    return np.asarray(find_boundary(jnp.asarray(ids, jnp.int32)[None], reach, size)[0])
+    ids = jnp.asarray(ids, jnp.int32)[None]
+    return np.asarray(jax.jit(find_boundary)(ids, reach, size)[0])
 
 
 def metrics(case: Case) -> None:
