@@ -1,1 +1,1 @@
-"""Metrics: counts on the devices, scores on the host."""
+"""Metrics: counts on the devices, scores on the host. Read `measure` first."""

@@ -27,7 +27,8 @@ def scores(
     in the truth has IoU 0.
 
     Args:
-        confusion: integer [C, C], rows truth, columns prediction.
+        confusion: integer [C, C], rows truth, columns prediction. Columns beyond C
+            hold pixels predicted as no class at all; they count as wrong.
         seen: ids of the classes that had labels in training.
         unseen: ids of those that had none; give both or neither.
         absent_as_zero: count undefined IoU and accuracy as 0, as the evaluator of
@@ -41,8 +42,8 @@ def scores(
         seen_iou, unseen_iou, harmonic_iou, seen_pixel_accuracy, ...
 
     Raises:
-        ValueError: if the matrix is not square and integer, or only one of seen and
-            unseen is given.
+        ValueError: if the matrix is not integer or has fewer columns than rows, or only
+            one of seen and unseen is given.
     """
     confusion = _checked(confusion)
     if bool(len(seen)) != bool(len(unseen)):
@@ -67,14 +68,37 @@ def class_scores(
     confusion: np.ndarray, *, absent_as_zero: bool = False
 ) -> dict[str, np.ndarray]:
     """Computes class_iou, class_accuracy and class_share, float64 [C]; see `scores`."""
-    right = np.diagonal(confusion)
-    truth, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    right, truth = np.diagonal(confusion), confusion.sum(axis=1)
+    predicted = confusion.sum(axis=0)[: len(truth)]
     absent = 0.0 if absent_as_zero else np.nan
     return {
-        "class_iou": _ratio(right, truth + predicted - right, absent),
+        "class_iou": intersection_over_union(right, truth, predicted, absent=absent),
         "class_accuracy": _ratio(right, truth, absent),
         "class_share": _ratio(truth, np.full_like(truth, truth.sum()), 0.0),
     }
+
+
+def intersection_over_union(
+    both: np.ndarray, truth: np.ndarray, predicted: np.ndarray, *, absent: float
+) -> np.ndarray:
+    """Divides the pixels in both by those in either.
+
+    Args:
+        both: [...] counts.
+        truth: [...] counts, those in both included.
+        predicted: [...] counts, those in both included.
+        absent: the value where there is no pixel: NaN, or 0.
+
+    Returns:
+        [...] float64.
+    """
+    return _ratio(both, truth + predicted - both, absent)
+
+
+def mean(values: np.ndarray) -> float:
+    """Averages what is not NaN; NaN if nothing is left."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
 
 
 def harmonic_mean(first: float, second: float) -> float:
@@ -98,16 +122,16 @@ def _averages(
     iou, accuracy = rows["class_iou"][classes], rows["class_accuracy"][classes]
     weighted = rows["class_share"][classes] * np.nan_to_num(iou)
     return {
-        "mean_iou": _mean(iou),
+        "mean_iou": mean(iou),
         "pixel_accuracy": float(_ratio(right, labelled, np.nan)),
-        "mean_accuracy": _mean(accuracy),
+        "mean_accuracy": mean(accuracy),
         "frequency_weighted_iou": float(weighted.sum()) if labelled else np.nan,
     }
 
 
 def _checked(confusion: np.ndarray) -> np.ndarray:
     confusion = np.asarray(confusion)
-    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
+    if confusion.ndim != 2 or confusion.shape[0] > confusion.shape[1]:
         raise ValueError(f"a confusion matrix is [C, C], got {confusion.shape}")
     if not np.issubdtype(confusion.dtype, np.integer):
         raise ValueError(
@@ -120,8 +144,3 @@ def _checked(confusion: np.ndarray) -> np.ndarray:
 def _ratio(part: Any, whole: Any, undefined: float) -> np.ndarray:
     defined = np.asarray(whole) > 0
     return np.where(defined, part / np.where(defined, whole, 1), undefined)
-
-
-def _mean(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from jaxseg.metrics import iou
 
@@ -96,3 +97,33 @@ def test_float_counts_are_refused():
 def test_seen_without_unseen_is_refused():
     with pytest.raises(ValueError, match="or neither"):
         iou.scores(CONFUSION, seen=(0,))
+
+
+def test_equal_to_scikit_learn():
+    rng = np.random.default_rng(1)
+    truth, predicted = rng.integers(0, 6, (2, 400))
+    scores = iou.scores(sklearn.metrics.confusion_matrix(truth, predicted))
+    jaccard = sklearn.metrics.jaccard_score(truth, predicted, average=None)
+    weighted = sklearn.metrics.jaccard_score(truth, predicted, average="weighted")
+    balanced = sklearn.metrics.balanced_accuracy_score(truth, predicted)
+    np.testing.assert_allclose(scores["class_iou"], jaccard)
+    assert scores["frequency_weighted_iou"] == pytest.approx(weighted)
+    assert scores["mean_accuracy"] == pytest.approx(balanced)
+    accuracy = sklearn.metrics.accuracy_score(truth, predicted)
+    assert scores["pixel_accuracy"] == pytest.approx(accuracy)
+
+
+def test_what_is_predicted_as_no_class_is_wrong():
+    scores = iou.scores(np.array([[3, 0, 1], [1, 2, 0]]))
+    np.testing.assert_allclose(scores["class_iou"], [3 / 5, 2 / 3])
+    assert scores["pixel_accuracy"] == pytest.approx(5 / 7)
+
+
+def test_fewer_columns_than_rows_are_refused():
+    with pytest.raises(ValueError, match=r"\[C, C\]"):
+        iou.scores(np.ones((3, 2), int))
+
+
+def test_one_class_is_always_right():
+    one_class = iou.scores(np.array([[7]]))
+    assert one_class["mean_iou"] == one_class["pixel_accuracy"] == 1

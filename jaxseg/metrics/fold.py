@@ -1,0 +1,105 @@
+"""Scores of the folds of PASCAL-5i and COCO-20i: `FoldIoU`.
+
+Shaban et al. 2017, "One-Shot Learning for Semantic Segmentation"; as evaluated by Min
+et al. 2021 (HSNet), Li et al. 2022 (LSeg) and Liu et al. 2023 (SAZS). An episode is a
+picture and one class in it, which is told; everything else is background.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg.data.labels import LabelSet
+from jaxseg.metrics import iou
+from jaxseg.metrics.overlap import Overlap, countable, overlap, total
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldIoU:
+    """Mean IoU of the classes of a fold, and foreground-background IoU.
+
+    With I_c, U_c the pixels of class c in both and in either of truth and prediction,
+    summed over the episodes of c, and I_0, U_0 those of the background,
+
+        mean = mean_c I_c / U_c,    FB-IoU = (I_0 / U_0 + sum_c I_c / sum_c U_c) / 2.
+
+    Void pixels take no part. The released code of SAZS takes them out of the truth
+    only, so that what is predicted there enlarges the unions.
+
+    Attributes:
+        labels: the classes, one of which is the background.
+        classes: train ids of the fold; those that `labels` calls unseen if empty.
+        background: the train id of everything else.
+    """
+
+    labels: LabelSet
+    classes: tuple[int, ...] = ()
+    background: int = 0
+
+    def __post_init__(self):
+        fold, known = self.fold, range(self.labels.num_classes)
+        if not fold or self.background in fold or not set(fold) <= set(known):
+            raise ValueError(
+                f"a fold needs classes below {self.labels.num_classes} beside the "
+                f"background {self.background}, got {fold}: name them in `classes`, "
+                "or give labels with unseen classes"
+            )
+
+    @property
+    def fold(self) -> tuple[int, ...]:
+        """Train ids of the fold's classes."""
+        return tuple(self.classes) or tuple(self.labels.unseen)
+
+    def count(
+        self, truth: jax.Array, prediction: jax.Array, size: jax.Array | None = None
+    ) -> Overlap:
+        """Counts pixels by class, int32 [C] each.
+
+        Truth and prediction hold the episode's class or the background; see `as_ids`.
+        """
+        num_classes = self.labels.num_classes
+        counted = countable(truth, prediction, num_classes=num_classes)
+        return total(overlap(*counted, num_classes=num_classes))
+
+    def scores(self, totals: Overlap) -> dict[str, Any]:
+        """Returns class_fold_iou [C], NaN outside of the fold, fold_mean_iou, fb_iou.
+
+        A class without a pixel has IoU 0, as in their code.
+        """
+        fold = list(self.fold)
+        of_fold = Overlap(*(counts[fold] for counts in totals))
+        rows = _iou(of_fold)
+        foreground = _iou(Overlap(*(counts.sum() for counts in of_fold)))
+        background = _iou(Overlap(*(counts[self.background] for counts in totals)))
+        class_iou = np.full(len(totals.both), np.nan)
+        class_iou[fold] = rows
+        return {
+            "class_fold_iou": class_iou,
+            "fold_mean_iou": float(rows.mean()),
+            "fb_iou": float(foreground + background) / 2,
+        }
+
+
+def as_ids(binary: jax.Array, classes: jax.Array, *, background: int = 0) -> jax.Array:
+    """Writes the train ids of episodes into their binary maps.
+
+    Args:
+        binary: [B, H, W] integers, 1 for the class, 0 for the background; others stay.
+        classes: [B] train id of each episode's class.
+        background: its train id.
+
+    Returns:
+        [B, H, W] int32.
+    """
+    binary, classes = binary.astype(jnp.int32), classes.astype(jnp.int32)
+    ids = jnp.where(binary == 1, classes[:, None, None], binary)
+    return jnp.where(binary == 0, background, ids)
+
+
+def _iou(counts: Overlap) -> np.ndarray:
+    return iou.intersection_over_union(
+        counts.both, counts.truth, counts.prediction, absent=0.0
+    )

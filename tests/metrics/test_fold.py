@@ -1,0 +1,83 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.metrics.fold import FoldIoU, as_ids
+from tests.metrics.maps import count_all, labels
+
+
+def episodes(seed, classes):
+    rng = np.random.default_rng(seed)
+    truth, prediction = rng.integers(0, 2, (2, len(classes), 6, 7))
+    truth[rng.random(truth.shape) < 0.1] = 255
+    return truth, prediction
+
+
+def slow_scores(truth, prediction, classes, fold):
+    """Per episode as HSNet's evaluator: bins of class, of both rows."""
+    inter, union = np.zeros((2, 21)), np.zeros((2, 21))
+    for t, p, c in zip(truth, prediction, classes, strict=True):
+        for row in (0, 1):
+            both = (t == row) & (p == row)
+            either = ((t == row) | (p == row)) & (t != 255)
+            inter[row, c] += both.sum()
+            union[row, c] += either.sum()
+    inter, union = inter[:, fold], union[:, fold]
+    fb_iou = np.mean(inter.sum(axis=1) / union.sum(axis=1))
+    return inter[1] / np.maximum(union[1], 1), fb_iou
+
+
+def scores_of(measure, truth, prediction, classes):
+    truth, prediction = (
+        as_ids(jnp.asarray(maps), jnp.asarray(classes)) for maps in (truth, prediction)
+    )
+    return measure.scores(count_all(measure, truth, prediction))
+
+
+def test_equals_a_loop_over_episodes():
+    classes, fold = [6, 7, 6, 9, 10, 9], [6, 7, 8, 9, 10]
+    truth, prediction = episodes(0, classes)
+    measure = FoldIoU(labels(21), classes=tuple(fold))
+    scores = scores_of(measure, truth, prediction, classes)
+    rows, fb_iou = slow_scores(truth, prediction, classes, fold)
+    np.testing.assert_allclose(scores["class_fold_iou"][fold], rows)
+    assert scores["fold_mean_iou"] == pytest.approx(rows.mean())
+    assert scores["fb_iou"] == pytest.approx(fb_iou)
+
+
+def test_scores_worked_out_by_hand():
+    truth = [[[1, 1, 0, 255]], [[1, 0, 0, 0]]]
+    prediction = [[[1, 0, 0, 1]], [[1, 1, 0, 0]]]
+    measure = FoldIoU(labels(4), classes=(2, 3))
+    scores = scores_of(measure, np.array(truth), np.array(prediction), [2, 3])
+    np.testing.assert_allclose(scores["class_fold_iou"], [np.nan, np.nan, 0.5, 0.5])
+    assert scores["fold_mean_iou"] == 0.5
+    assert scores["fb_iou"] == pytest.approx((3 / 5 + 2 / 4) / 2)
+
+
+def test_a_class_without_episodes_counts_as_zero():
+    ones = np.ones((1, 2, 2), int)
+    measure = FoldIoU(labels(4), classes=(1, 2))
+    assert scores_of(measure, ones, ones, [1])["fold_mean_iou"] == 0.5
+
+
+def test_unseen_classes_are_the_fold_by_default():
+    measure = FoldIoU(labels(4, seen=(0, 2), unseen=(1, 3)))
+    assert measure.fold == (1, 3)
+
+
+@pytest.mark.parametrize("classes", [(), (0, 1), (4,), (-1,)])
+def test_a_fold_of_no_or_wrong_classes_is_refused(classes):
+    with pytest.raises(ValueError, match="a fold needs classes below 4"):
+        FoldIoU(labels(4), classes=classes)
+
+
+def test_ids_of_episodes_worked_out_by_hand():
+    binary = jnp.array([[[0, 1, 255]], [[1, 1, -1]]], jnp.int32)
+    ids = as_ids(binary, jnp.array([1, 7]))
+    np.testing.assert_array_equal(ids, [[[0, 1, 255]], [[7, 7, -1]]])
+
+
+def test_background_may_have_another_id():
+    ids = as_ids(jnp.array([[[0, 1]]]), jnp.array([0]), background=3)
+    np.testing.assert_array_equal(ids, [[[3, 0]]])
