@@ -66,6 +66,7 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     is_main = jax.process_index() == 0
     if is_main:
         workfolder.claim(config, workdir, dataset.labels)
+    reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
 
     with (
         hooks.StopSignal() as stop,
