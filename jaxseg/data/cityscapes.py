@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxseg.data import labels as labels_lib
 from jaxseg.data import published
@@ -42,10 +42,14 @@ class Cityscapes(published.Published):
         "  gtCoarse/<split>/<city>/NAME_gtCoarse_labelIds.png   if coarse"
     )
     unlabelled: ClassVar[tuple[str, ...]] = ("test",)
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "fine": {"quality": "fine"},
+        "coarse": {"quality": "coarse"},
+    }
 
     def __post_init__(self):
         super().__post_init__()
-        if self.quality not in ("fine", "coarse"):
+        if self.quality not in self.variants:
             raise ValueError(
                 f"config.data.quality is 'fine' or 'coarse': {self.quality!r}"
             )
@@ -54,9 +58,6 @@ class Cityscapes(published.Published):
         if self.quality == "coarse":
             return {"train": 2975, "train_extra": 19998, "val": 500}
         return {"train": 2975, "val": 500, "test": 1525}
-
-    def variant(self) -> str:
-        return "" if self.quality == "fine" else self.quality
 
     def read_labels(self) -> labels_lib.LabelSet:
         return labels_lib.CITYSCAPES

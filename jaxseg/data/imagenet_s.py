@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -58,6 +58,9 @@ class ImageNetS(published.Published):
         "  test/WNID/X.JPEG"
     )
     unlabelled: ClassVar[tuple[str, ...]] = ("train", "test")
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        str(classes): {"classes": classes} for classes in _SIZES
+    }
 
     def __post_init__(self):
         super().__post_init__()
@@ -66,9 +69,6 @@ class ImageNetS(published.Published):
 
     def published_sizes(self) -> Mapping[str, int]:
         return _SIZES[self.classes]
-
-    def variant(self) -> str:
-        return str(self.classes)
 
     def read_labels(self) -> labels_lib.LabelSet:
         ids = wordnet_ids(self.classes)

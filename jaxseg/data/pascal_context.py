@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -60,6 +60,11 @@ class PascalContext(published.Published):
         "  ImageSets/Main/train.txt and val.txt        as VOC 2010 has them"
     )
 
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "59": {"classes": 59},
+        "33": {"classes": 33},
+    }
+
     def __post_init__(self):
         super().__post_init__()
         if self.classes not in _MASKS:
@@ -67,9 +72,6 @@ class PascalContext(published.Published):
 
     def published_sizes(self) -> Mapping[str, int]:
         return {"train": 4998, "val": 5105, "trainval": 10103}
-
-    def variant(self) -> str:
-        return "" if self.classes == 59 else str(self.classes)
 
     def read_labels(self) -> labels_lib.LabelSet:
         self.check_exists()

@@ -48,6 +48,8 @@ class Published(folder.Folder):
     image_labels: bool = False
 
     unlabelled: ClassVar[tuple[str, ...]] = ()  # splits that may come without masks
+    # Values of options with which other files are read, by the name of their copy.
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @functools.cached_property
     def labels(self) -> labels_lib.LabelSet:
@@ -96,15 +98,19 @@ class Published(folder.Folder):
             )
         return found
 
+    @property
+    def variant(self) -> str:
+        """The name among `variants` that the options amount to; "" if there is one."""
+        for name, options in self.variants.items():
+            if all(getattr(self, key) == value for key, value in options.items()):
+                return name
+        return ""
+
     # What follows depends on the data set.
 
     def published_sizes(self) -> Mapping[str, int]:
         """The number of pictures of each split, as published."""
         return {}
-
-    def variant(self) -> str:
-        """Tells copies apart that hold other files for other options; "" for one."""
-        return ""
 
     def choose(self, table: labels_lib.LabelSet) -> labels_lib.LabelSet:
         """The classes that the options ask for, of all that masks hold."""
@@ -149,7 +155,7 @@ class Decoder:
     """From a picture, a mask and annotations, as files or bytes, to an example."""
 
     def __init__(self, labels: labels_lib.LabelSet, image_labels: bool = False):
-        self._labels = labels
+        self.labels = labels
         self._table = labels.lookup_table()
         self._image_labels = image_labels
 
@@ -171,18 +177,18 @@ class Decoder:
             example = pictures.read_example(
                 image,
                 mask,
-                labels=self._labels,
+                labels=self.labels,
                 table=self._table,
                 image_name=image_name,
                 label_name=label_name,
             )
         else:
             pixels = pictures.read_image(image, name=image_name)
-            nothing = np.full(pixels.shape[:2], self._labels.ignore, self._labels.dtype)
+            nothing = np.full(pixels.shape[:2], self.labels.ignore, self.labels.dtype)
             example = {"image": pixels, "label": nothing}
         if self._image_labels:
             ids = self._table[list(annotated)] if annotated else example["label"]
-            example["image_labels"] = np.isin(np.arange(self._labels.num_classes), ids)
+            example["image_labels"] = np.isin(np.arange(self.labels.num_classes), ids)
         return example
 
 
@@ -209,7 +215,7 @@ def read_matlab(file: pathlib.Path, *keys: str) -> np.ndarray:
         keys: the variable, then the fields of nested structures.
 
     Returns:
-        uint16 [H, W], ids.
+        uint8 [H, W], ids, or uint16 if there are any above 255.
 
     Raises:
         PictureError: if it cannot be read or holds no such mask.
@@ -232,4 +238,4 @@ def read_matlab(file: pathlib.Path, *keys: str) -> np.ndarray:
             f"{file} holds no mask in {'.'.join(keys)} but {ids.dtype} {ids.shape}: "
             "a mask is a matrix of ids in 0..65535. Replace the file"
         )
-    return ids.astype(np.uint16)
+    return ids.astype(np.uint8 if ids.max() < 256 else np.uint16)

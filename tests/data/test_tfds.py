@@ -118,7 +118,7 @@ def test_the_copy_lies_where_tfds_keeps_its_data(tree, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "usual"))
     before = sorted(tree.parent.iterdir())
     Folder(root=str(tree), form="tfds").source("train")
-    assert (tmp_path / "usual/folder/1.0.0/dataset_info.json").is_file()
+    assert (tmp_path / "usual/folder/2.0.0/dataset_info.json").is_file()
     assert sorted(tree.parent.iterdir()) == [*before, tmp_path / "usual"]
 
 

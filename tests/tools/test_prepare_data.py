@@ -17,7 +17,7 @@ def test_the_report_counts_pictures(tmp_path, capsys):
     report = capsys.readouterr().out.splitlines()[-3:]
     assert report[0].startswith("train: 7 pictures, 0.1 MB")
     assert report[1].startswith("val: 5 pictures")
-    assert report[2] == f"3 classes, in {copy / 'folder/1.0.0'}"
+    assert report[2] == f"3 classes, in {copy / 'folder/2.0.0'}"
     found = Folder(root="/nowhere", form="tfds", tfds_dir=str(copy)).source("train")
     assert len(found) == 7
 
