@@ -6,6 +6,7 @@ forms of a data set decode to the same arrays; only masks that are no pictures o
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -269,14 +270,18 @@ def prepare(
     dataset.check_exists()
     _make_folder(tfds_dir(dataset))
     builder.info.metadata.update(_fingerprint(dataset))
+    splits = _splits(dataset)
+    writer = shards.Writer(
+        builder,
+        record=functools.partial(record_of, dataset),
+        decode=published.Decoder(_chosen_labels(dataset)),
+        progress=progress,
+    )
     try:
-        shards.write(
-            builder,
-            _splits(dataset),
-            record=lambda item: record_of(dataset, item),
-            decode=published.Decoder(_chosen_labels(dataset)),
+        writer.write(
+            splits,
             fingerprint=dict(builder.info.metadata),
-            progress=progress,
+            notes={split: _notes(dataset, split, splits[split]) for split in splits},
         )
     except OSError:
         # Another process may have finished it meanwhile.
@@ -331,6 +336,12 @@ def _splits(dataset: folder.Folder) -> dict[str, Sequence[Item]]:
         else [Item(*pair) for pair in dataset.pairs(split)]
         for split in dataset.splits()
     }
+
+
+def _notes(dataset: folder.Folder, split: str, items: Sequence[Item]) -> Sequence[str]:
+    if isinstance(dataset, published.Published):
+        return dataset.findings(split, items)
+    return ()
 
 
 def _chosen_labels(dataset: folder.Folder) -> labels_lib.LabelSet:
