@@ -78,8 +78,13 @@ def fold(name: str, fold: int) -> tuple[str, ...]:
         raise ValueError(f"folds are 0 to 3 of {' or '.join(_FOLDS)}: {name!r}, {fold}")
     if name == "pascal5i":
         return labels.VOC.names[1 + 5 * fold : 6 + 5 * fold]
+    return coco_things()[fold::4]
+
+
+def coco_things() -> tuple[str, ...]:
+    """COCO's 80 classes, in its order."""
     things = labels.read_table("coco_stuff").names[:_THINGS]
-    return tuple(n for n in things if n not in NEVER_LABELLED)[fold::4]
+    return tuple(name for name in things if name not in NEVER_LABELLED)
 
 
 def apply(table: LabelSet, unseen: str | Sequence[str]) -> LabelSet:

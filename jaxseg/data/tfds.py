@@ -22,6 +22,7 @@ from jaxseg.data import (
     ade20k,
     camvid,
     cityscapes,
+    coco,
     coco_stuff,
     folder,
     imagenet_s,
@@ -122,6 +123,12 @@ with registered.skip_registration():
         folder_class = cityscapes.Cityscapes
         BUILDER_CONFIGS = _variants(cityscapes.Cityscapes)
 
+    class COCO(PairBuilder):
+        """Builder of `coco.COCO`."""
+
+        name = "coco"
+        folder_class = coco.COCO
+
     class CocoStuff10k(PairBuilder):
         """Builder of `coco_stuff.CocoStuff10k`."""
 
@@ -166,6 +173,7 @@ BUILDERS: tuple[type[PairBuilder], ...] = (
     ADE20K,
     CamVid,
     Cityscapes,
+    COCO,
     CocoStuff10k,
     CocoStuff164k,
     Folder,

@@ -81,6 +81,17 @@ def pascal_context(root, masks="SegmentationClassContext", count=60):
     return root
 
 
+def coco(root):
+    """2 training pictures and 1 validation picture, and one without a mask."""
+    for split, count in (("train2014", 2), ("val2014", 1)):
+        for i in range(count + 1):
+            name = f"COCO_{split}_{i:012}"
+            picture(root / f"{split}/{name}.jpg", i)
+            if i < count:
+                mask(root / f"annotations/{split}/{name}.png", [*range(81)], i)
+    return root
+
+
 def coco_stuff_10k(root):
     """2 training pictures and 1 test picture, masks as MATLAB files."""
     names = [f"COCO_train2014_{i:012}" for i in range(3)]

@@ -12,6 +12,7 @@ from jaxseg.data import pipeline
 from jaxseg.data.ade20k import ADE20K
 from jaxseg.data.camvid import CamVid
 from jaxseg.data.cityscapes import Cityscapes
+from jaxseg.data.coco import COCO
 from jaxseg.data.coco_stuff import CocoStuff10k, CocoStuff164k
 from jaxseg.data.folder import Folder
 from jaxseg.data.imagenet_s import ImageNetS
@@ -68,6 +69,7 @@ MADE = {
     "ade20k": (ADE20K, layouts.ade20k, {}),
     "cityscapes": (Cityscapes, layouts.cityscapes, {}),
     "coarse": (Cityscapes, layouts.cityscapes, {"quality": "coarse"}),
+    "coco": (COCO, layouts.coco, {"unseen": "coco20i_1"}),
     "10k": (CocoStuff10k, layouts.coco_stuff_10k, {}),
     "164k": (CocoStuff164k, layouts.coco_stuff_164k, {"classes": 182}),
     "context": (PascalContext, layouts.pascal_context, {"background": True}),
