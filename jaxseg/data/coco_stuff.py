@@ -14,6 +14,8 @@ from jaxseg.data.splits import NEVER_LABELLED
 class CocoStuff10k(published.Published):
     """COCO-Stuff 10k v1.1, 9000 pictures to train on and 1000 to test, 171 classes.
 
+    Not v1.0, whose ids are others.
+
     Masks hold 1 to 182, eleven of them never, and 0, unlabelled. They come as MATLAB
     files, which are read as they are, slowly; a copy made by
     `python -m jaxseg.tools.prepare_data coco_stuff_10k` holds PNGs. Grey PNGs of the

@@ -54,11 +54,12 @@ class Published(folder.Folder):
     @functools.cached_property
     def labels(self) -> labels_lib.LabelSet:
         """The classes that the options choose, and which of them are unseen."""
-        stored = (
-            self._tfds().read_labels(self)
-            if self.form == "tfds"
-            else self.read_labels()
-        )
+        if self.form == "tfds":
+            return self.chosen(self._tfds().read_labels(self))
+        return self.chosen(self.read_labels())
+
+    def chosen(self, stored: labels_lib.LabelSet) -> labels_lib.LabelSet:
+        """What the options make of the classes that masks hold."""
         return splits.apply(self.choose(stored), self.unseen)
 
     def source(self, split: str) -> Source:

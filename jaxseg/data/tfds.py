@@ -248,8 +248,7 @@ def open_split(dataset: folder.Folder, split: str) -> Source:
         )
     decoders = {key: tfds.decode.SkipDecoding() for key in ("image", "label")}
     records = builder.as_data_source(split, decoders=decoders)
-    image_labels = getattr(dataset, "image_labels", False)
-    decode = published.Decoder(dataset.labels, image_labels)
+    decode = _decoder(dataset, _labels(builder))
     return TfdsSource(records, decode, f"{builder.data_path}/{split}")
 
 
@@ -282,7 +281,7 @@ def prepare(
     writer = shards.Writer(
         builder,
         record=functools.partial(record_of, dataset),
-        decode=published.Decoder(_chosen_labels(dataset)),
+        decode=_decoder(dataset, dataset.read_labels()),
         progress=progress,
     )
     try:
@@ -352,12 +351,10 @@ def _notes(dataset: folder.Folder, split: str, items: Sequence[Item]) -> Sequenc
     return ()
 
 
-def _chosen_labels(dataset: folder.Folder) -> labels_lib.LabelSet:
-    """The classes of the folder, not of the copy that is about to be made."""
-    stored = dataset.read_labels()
+def _decoder(dataset: folder.Folder, stored: labels_lib.LabelSet) -> published.Decoder:
     if isinstance(dataset, published.Published):
-        return dataset.choose(stored)
-    return stored
+        return published.Decoder(dataset.chosen(stored), dataset.image_labels)
+    return published.Decoder(stored)
 
 
 def _fingerprint(dataset: folder.Folder) -> dict[str, Any]:
