@@ -1,9 +1,11 @@
 """What all published data sets share, tried on made ADE20K, VOC and Cityscapes."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from jaxseg.data import published
+from jaxseg.data import inputs, published
 from jaxseg.data.ade20k import ADE20K
 from jaxseg.data.cityscapes import Cityscapes
 from jaxseg.data.source import PictureError
@@ -88,3 +90,18 @@ def test_a_damaged_matlab_file_is_named(tmp_path):
     (tmp_path / "cut.mat").write_bytes(b"MATLAB 5.0 MAT-file")
     with pytest.raises(PictureError, match=r"cannot read .*cut\.mat"):
         published.read_matlab(tmp_path / "cut.mat", "S")
+
+
+def test_a_config_chooses_among_the_options(tmp_path):
+    layouts.pascal_context(tmp_path, "33_context_labels", 34)
+    options = dict(classes=33, unseen="context33_29_4", image_labels=True)
+    data = dict(name="pascal_context.PascalContext", root=str(tmp_path), **options)
+    dataset = inputs.make_dataset({"data": data | dict(batch_size=2, crop=(8, 8))})
+    assert dataset.labels.num_classes == 33 and len(dataset.labels.unseen) == 4
+    assert dataset.source("train")[0]["image_labels"].shape == (33,)
+
+
+def test_sources_can_be_sent_to_other_processes(ade20k):
+    source = ADE20K(root=str(ade20k)).source("val")
+    again = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(again[0]["label"], source[0]["label"])
