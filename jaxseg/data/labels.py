@@ -141,7 +141,10 @@ class LabelSet:
         return dataclasses.replace(self, seen=(*first, *last), unseen=held)
 
     def without(self, names: Collection[str]) -> "LabelSet":
-        """The other classes; the pixels of those named become unlabelled."""
+        """The other classes; the pixels of those named become unlabelled.
+
+        What was seen stays seen and what was unseen unseen.
+        """
         dropped = set(self.train_ids(names))
         kept = [i for i in range(self.num_classes) if i not in dropped]
         raw = self.class_raw_ids
@@ -150,6 +153,8 @@ class LabelSet:
             palette=tuple(self.palette[i] for i in kept),
             raw_ids=tuple(raw[i] for i in kept),
             ignored_raw_ids=(*self.ignored_raw_ids, *(raw[i] for i in sorted(dropped))),
+            seen=tuple(kept.index(i) for i in self.seen if i in kept),
+            unseen=tuple(kept.index(i) for i in self.unseen if i in kept),
         )
 
 

@@ -151,6 +151,14 @@ class PublishedSource:
     def name(self, index: int) -> str:
         return str(self._items[index].image)
 
+    def label(self, index: int) -> np.ndarray:
+        """The mask alone, train ids [H, W]."""
+        item = self._items[index]
+        if item.label is None:
+            return self[index]["label"]
+        mask = self._dataset.plain_mask(item.label)
+        return self._decode.label(mask, name=str(item.label))
+
 
 class Decoder:
     """From a picture, a mask and annotations, as files or bytes, to an example."""
@@ -191,6 +199,13 @@ class Decoder:
             ids = self._table[list(annotated)] if annotated else example["label"]
             example["image_labels"] = np.isin(np.arange(self.labels.num_classes), ids)
         return example
+
+    def label(self, mask: pictures.Picture, *, name: str) -> np.ndarray:
+        """Decodes a mask alone to train ids [H, W]."""
+        raw = pictures.read_label(mask, name=name)
+        return pictures.to_train_ids(
+            raw, labels=self.labels, table=self._table, name=name
+        )
 
 
 def without_background(

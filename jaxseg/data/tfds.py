@@ -229,6 +229,15 @@ class TfdsSource:
     def name(self, index: int) -> str:
         return self._title_of(self._records[index])
 
+    def label(self, index: int) -> np.ndarray:
+        """The mask alone, train ids [H, W]."""
+        record = self._records[index]
+        if not record["has_label"]:
+            return self[index]["label"]
+        return self._decode.label(
+            record["label"], name=f"{self._title_of(record)} (label)"
+        )
+
     def _title_of(self, record: Any) -> str:
         return f"{self._title}/{record['name'].decode()}"
 

@@ -105,6 +105,12 @@ def test_pixels_of_dropped_classes_are_unlabelled():
     assert table.palette[found[9]] == VOC.palette[9]
 
 
+def test_dropped_classes_leave_the_split_of_the_others():
+    table = made(5).with_unseen(("class 3", "class 1")).without(("class 0", "class 3"))
+    assert table.names == ("class 1", "class 2", "class 4")
+    assert (table.seen, table.unseen) == ((1, 2), (0,))
+
+
 def test_colours_of_more_than_256_classes_differ():
     colours = labels_lib.colour_map(920)
     assert len(set(colours)) == 920 and colours[:21] == VOC.palette

@@ -92,6 +92,12 @@ def test_a_damaged_matlab_file_is_named(tmp_path):
         published.read_matlab(tmp_path / "cut.mat", "S")
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_masks_alone_are_those_of_the_examples(ade20k, split):
+    source = ADE20K(root=str(ade20k)).source(split)
+    np.testing.assert_array_equal(source.label(0), source[0]["label"])
+
+
 def test_a_config_chooses_among_the_options(tmp_path):
     layouts.pascal_context(tmp_path, "33_context_labels", 34)
     options = dict(classes=33, unseen="context33_29_4", image_labels=True)

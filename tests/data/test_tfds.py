@@ -101,6 +101,7 @@ def assert_same_examples(left, right):
         assert left[i].keys() == right[i].keys()
         for key in left[i]:
             np.testing.assert_array_equal(left[i][key], right[i][key])
+        np.testing.assert_array_equal(left[i]["label"], right.label(i))
 
 
 def test_imagenet_s_is_copied_with_pictures_that_have_no_masks(tmp_path):
