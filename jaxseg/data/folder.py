@@ -1,21 +1,32 @@
 """Pairs of picture and mask files in a folder, and the classes they hold.
 
-Read `Folder` first: it is a data set by itself, for one's own pictures, and the base of
-the published ones, which lay their folders out otherwise.
+Read `PairFolder` first, the base of the published data sets, which lay their folders
+out otherwise; `Folder` is for one's own pictures.
 """
 
 import collections
 import dataclasses
 import functools
+import itertools
 import pathlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from jaxseg import config
-from jaxseg.data import class_table, extras, found_classes, pair_list, pictures
+from jaxseg.data import (
+    class_table,
+    extras,
+    found_classes,
+    pair_list,
+    picture_files,
+    pictures,
+)
 from jaxseg.data import labels as labels_lib
 from jaxseg.data.class_table import read_class_table
 from jaxseg.data.colours import ColourTable
+from jaxseg.data.labels import IGNORE, UNKNOWN
 from jaxseg.data.pair_list import PICTURE_SUFFIXES as SUFFIXES
 from jaxseg.data.pair_list import Pair
 from jaxseg.data.source import Example, Source
@@ -57,13 +68,23 @@ class PairSource:
     def name(self, index: int) -> str:
         return str(self._pairs[index].image)
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width, from the header of the mask, to which photos are turned."""
+        return picture_files.read_size(self._pairs[index].label)
+
+    def label(self, index: int) -> np.ndarray:
+        """The mask alone, train ids [H, W]."""
+        return pictures.read_mask(
+            self._pairs[index].label,
+            labels=self._labels,
+            table=self._table,
+            colours=self._colours,
+        )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Folder:
-    """A folder of `<split>/images` and `<split>/masks`, or of lists of pairs.
-
-    Classes are those of `classes.json`. Without one they are the ids that the masks
-    hold, all of which are read for it, once; see `found_classes`.
+class PairFolder:
+    """A folder of pairs, by default `<split>/images` and `<split>/masks`.
 
     Attributes:
         root: the folder; $VARIABLES and ~ are expanded.
@@ -72,23 +93,11 @@ class Folder:
         tfds_dir: where the copy is; by default where TFDS keeps all its data,
             $TFDS_DATA_DIR or ~/tensorflow_datasets, and never beside the folder,
             which may be shared.
-        class_ids: the ids in the masks that are classes, in train-id order; empty for
-            those of the table or, without one, those found.
-        ignore_id: an id, or several, that is left unlabelled besides the one of the
-            table, which is 255 without one. A class that is ignored is none.
-        unknown: "raise" at an id (or colour) in a mask that is neither a class nor
-            ignored; or "ignore", which leaves such pixels unlabelled.
-        masks: "ids" for grey or palette pictures whose values are ids; "rgb" for
-            colours, which the `rgb` of each class in classes.json explains.
     """
 
     root: str
     form: str = "folder"
     tfds_dir: str = ""
-    class_ids: tuple[int, ...] = ()
-    ignore_id: int | tuple[int, ...] = ()
-    unknown: str = "raise"
-    masks: str = "ids"
 
     title: ClassVar[str] = "data set"
     origin: ClassVar[str] = "your own pictures"
@@ -97,21 +106,13 @@ class Folder:
         "val, ...\n"
         "  <split>/masks/NAME.png    one class id per pixel; or <split>/labels\n"
         "  <split>/list.txt          optional: the NAMEs to use, one a line\n"
-        "  <split>.txt or .csv       instead of these: a picture and its mask a line\n"
-        f"  classes.json              optional: {class_table.EXAMPLE}"
+        f"  classes.json              {class_table.EXAMPLE}"
     )
 
     def __post_init__(self):
+        if not self.root:
+            raise ValueError("config.data.root is the folder to read: give it")
         _check_choice("form", self.form, ("folder", "tfds"))
-        _check_choice("unknown", self.unknown, ("raise", "ignore"))
-        _check_choice("masks", self.masks, ("ids", "rgb"))
-        choices = (self.class_ids, self.ignore_id, self.unknown, self.masks)
-        if self.form == "tfds" and choices != ((), (), "raise", "ids"):
-            raise ValueError(
-                "config.data.class_ids, ignore_id, unknown and masks are for "
-                'form="folder": an ArrayRecord copy keeps the classes of its folder, '
-                "which classes.json may change"
-            )
 
     @functools.cached_property
     def path(self) -> pathlib.Path:
@@ -120,29 +121,10 @@ class Folder:
 
     @functools.cached_property
     def labels(self) -> labels_lib.LabelSet:
-        """The classes, of the folder (or of its ArrayRecord copy), as chosen."""
+        """The classes, from the table in the folder (or in its ArrayRecord copy)."""
         if self.form == "tfds":
             return self._tfds().read_labels(self)
-        return class_table.choose(
-            self.read_labels(),
-            class_ids=self.class_ids,
-            ignore_id=_as_tuple(self.ignore_id),
-            unknown=self.unknown,
-        )
-
-    @functools.cached_property
-    def colours(self) -> ColourTable | None:
-        """What the colours of the masks mean; None if their values are ids."""
-        if self.masks == "ids":
-            return None
-        ids = self.read_colours()
-        table = self.labels.lookup_table()
-        other = labels_lib.IGNORE if self.unknown == "ignore" else labels_lib.UNKNOWN
-        return ColourTable(
-            colours=tuple(ids),
-            train_ids=tuple(int(table[i]) for i in ids.values()),
-            unknown=other,
-        )
+        return self.read_labels()
 
     def source(self, split: str) -> Source:
         """The pictures of one split, sorted by name or as its list has them.
@@ -153,7 +135,7 @@ class Folder:
         """
         if self.form == "tfds":
             return self._tfds().open_split(self, split)
-        return PairSource(self.pairs(split), self.labels, self.colours)
+        return PairSource(self.pairs(split), self.labels)
 
     def pairs(self, split: str) -> list[Pair]:
         """Finds the files of a split; errors as for `source`."""
@@ -169,9 +151,7 @@ class Folder:
             images = self._listed(images, names, split)
             labels = {name: labels[name] for name in names if name in labels}
         self._check_partners(images, labels, split)
-        pairs = [Pair(name, image, labels[name]) for name, image in images.items()]
-        self._check_files(pairs, split)
-        return pairs
+        return [Pair(name, image, labels[name]) for name, image in images.items()]
 
     def splits(self) -> tuple[str, ...]:
         """The names of the splits in the folder.
@@ -193,65 +173,30 @@ class Folder:
     # What follows depends on the layout; data sets with another override it.
 
     def read_labels(self) -> labels_lib.LabelSet:
-        """Reads the class table, or finds the classes in the masks."""
+        """Reads the class table."""
         self.check_exists()
-        file = self.path / "classes.json"
-        if file.is_file():
-            return read_class_table(file, layout=self.layout)
-        if self.masks == "rgb":
-            raise FileNotFoundError(
-                f'config.data.masks="rgb" needs {file}, which says what the colours '
-                f"are: {class_table.EXAMPLE}"
-            )
-        if self.class_ids:
-            return class_table.numbered(self.class_ids)
-        masks = [
-            m
-            for split in self.find_splits()
-            for m in self.find_files(split)[1].values()
-        ]
-        return found_classes.find(masks, where=str(self.path))
-
-    def read_colours(self) -> dict[tuple[int, int, int], int]:
-        """Reads the id of each colour, for masks of colours."""
-        file = self.path / "classes.json"
-        if file.is_file():
-            return class_table.read_colours(file, layout=self.layout)
-        labels = self.read_labels()
-        return dict(zip(labels.palette, labels.class_raw_ids, strict=True))
+        return read_class_table(self.path / "classes.json", layout=self.layout)
 
     def find_splits(self) -> tuple[str, ...]:
         """Lists the splits of an existing folder."""
-        folders = {p.parent.name for p in self.path.glob("*/images")}
-        return tuple(sorted(folders | set(pair_list.find_lists(self.path))))
+        return tuple(sorted(p.parent.name for p in self.path.glob("*/images")))
 
     def find_files(
         self, split: str
     ) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
-        """The pictures and the masks of a split by name, sorted or as listed.
+        """The pictures and the masks of a split by name, sorted.
 
         Raises:
             ValueError: if it is not clear which files they are.
         """
         folder = self.path / split
-        listed = pair_list.find_lists(self.path).get(split)
         masks = [folder / n for n in ("masks", "labels") if (folder / n).is_dir()]
-        if listed and (folder / "images").is_dir():
-            raise ValueError(
-                f"{self.title} has {listed} and {folder / 'images'}: remove or rename "
-                f"one of them, since both say what {split!r} is"
-            )
-        if listed:
-            pairs = pair_list.read_list(listed)
-            images = {pair.name: pair.image for pair in pairs}
-            return images, {pair.name: pair.label for pair in pairs}
         if len(masks) > 1:
             raise ValueError(
                 f"{folder} has both masks and labels: remove or rename one of them"
             )
-        return files_by_name(folder / "images"), (
-            files_by_name(masks[0]) if masks else {}
-        )
+        found = files_by_name(masks[0]) if masks else {}
+        return files_by_name(folder / "images"), found
 
     def read_list(self, split: str) -> list[str] | None:
         """The names to use, in order, or None for all that are there."""
@@ -276,21 +221,6 @@ class Folder:
             )
         return {name: images[name] for name in names}
 
-    def _check_files(self, pairs, split):
-        """A list of pairs may name what is not there; folders cannot."""
-        missing = [
-            str(file)
-            for pair in pairs
-            for file in (pair.image, pair.label)
-            if not file.is_file()
-        ]
-        if missing:
-            raise FileNotFoundError(
-                f"{self.title} at {self.path}: {len(missing)} of {2 * len(pairs)} "
-                f"files of split {split!r} are not there: {first(missing)}. Paths of a "
-                "list are relative to its folder"
-            )
-
     def _check_partners(self, images, labels, split):
         problems = []
         without_label = [name for name in images if name not in labels]
@@ -313,6 +243,131 @@ class Folder:
                 f"{'; '.join(problems)}. Expected:\n{self.layout}\n"
                 f"Get it from: {self.origin}"
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Folder(PairFolder):
+    """A user's own pictures: `<split>/images` and `<split>/masks`, or lists of pairs.
+
+    Classes are those of `classes.json`. Without one they are the ids that the masks
+    hold, all of which are read for it, once; see `found_classes`.
+
+    Attributes:
+        class_ids: the ids in the masks that are classes, in train-id order; empty for
+            those of the table or, without one, those found.
+        ignore_id: an id, or several, that is left unlabelled besides the one of the
+            table, which is 255 without one. A class that is ignored is none.
+        unknown: "raise" at an id (or colour) in a mask that is neither a class nor
+            ignored; or "ignore", which leaves such pixels unlabelled.
+        masks: "ids" for grey or palette pictures whose values are ids; "rgb" for
+            colours, which the `rgb` of each class in classes.json explains.
+    """
+
+    class_ids: tuple[int, ...] = ()
+    ignore_id: int | tuple[int, ...] = ()
+    unknown: str = "raise"
+    masks: str = "ids"
+
+    layout: ClassVar[str] = (
+        "  <split>/images/NAME.jpg   or .png, .tif, .webp, .bmp; <split> is train, "
+        "val, ...\n"
+        "  <split>/masks/NAME.png    one class id per pixel; or <split>/labels\n"
+        "  <split>/list.txt          optional: the NAMEs to use, one a line\n"
+        "  <split>.txt or .csv       instead of these: a picture and its mask a line\n"
+        f"  classes.json              optional: {class_table.EXAMPLE}"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_choice("unknown", self.unknown, ("raise", "ignore"))
+        _check_choice("masks", self.masks, ("ids", "rgb"))
+        choices = (self.class_ids, self.ignore_id, self.unknown, self.masks)
+        if self.form == "tfds" and choices != ((), (), "raise", "ids"):
+            raise ValueError(
+                "config.data.class_ids, ignore_id, unknown and masks are for "
+                'form="folder": an ArrayRecord copy keeps the classes of its folder, '
+                "which classes.json may change"
+            )
+
+    @functools.cached_property
+    def labels(self) -> labels_lib.LabelSet:
+        """The classes, of the folder (or of its ArrayRecord copy), as chosen."""
+        if self.form == "tfds":
+            return self._tfds().read_labels(self)
+        return class_table.choose(
+            self.read_labels(),
+            class_ids=self.class_ids,
+            ignore_id=_as_tuple(self.ignore_id),
+            unknown=self.unknown,
+        )
+
+    @functools.cached_property
+    def colours(self) -> ColourTable | None:
+        """What the colours of the masks mean; None if their values are ids."""
+        if self.masks == "ids":
+            return None
+        ids = class_table.read_colours(self.path / "classes.json", layout=self.layout)
+        table = self.labels.lookup_table()
+        return ColourTable(
+            colours=tuple(ids),
+            train_ids=tuple(int(table[i]) for i in ids.values()),
+            unknown=IGNORE if self.unknown == "ignore" else UNKNOWN,
+        )
+
+    def source(self, split: str) -> Source:
+        if self.form == "tfds":
+            return super().source(split)
+        return PairSource(self.pairs(split), self.labels, self.colours)
+
+    def pairs(self, split: str) -> list[Pair]:
+        pairs = super().pairs(split)
+        missing = [
+            str(file)
+            for pair in pairs
+            for file in (pair.image, pair.label)
+            if not file.is_file()  # a list may name what is not there
+        ]
+        if missing:
+            raise FileNotFoundError(
+                f"{self.title} at {self.path}: {len(missing)} of {2 * len(pairs)} "
+                f"files of split {split!r} are not there: {first(missing)}. Paths of a "
+                "list are relative to its folder"
+            )
+        return pairs
+
+    def read_labels(self) -> labels_lib.LabelSet:
+        self.check_exists()
+        file = self.path / "classes.json"
+        if file.is_file():
+            return read_class_table(file, layout=self.layout)
+        if self.masks == "rgb":
+            raise FileNotFoundError(
+                f'config.data.masks="rgb" needs {file}, which says what the colours '
+                f"are: {class_table.EXAMPLE}"
+            )
+        if self.class_ids:
+            return class_table.numbered(self.class_ids)
+        masks = [self.find_files(split)[1].values() for split in self.find_splits()]
+        return found_classes.find(list(itertools.chain(*masks)), where=str(self.path))
+
+    def find_splits(self) -> tuple[str, ...]:
+        lists = pair_list.find_lists(self.path)
+        return tuple(sorted({*super().find_splits(), *lists}))
+
+    def find_files(
+        self, split: str
+    ) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
+        listed = pair_list.find_lists(self.path).get(split)
+        if listed is None:
+            return super().find_files(split)
+        if (self.path / split / "images").is_dir():
+            raise ValueError(
+                f"{self.title} has {listed} and {self.path / split / 'images'}: remove "
+                f"or rename one of them, since both say what {split!r} is"
+            )
+        pairs = pair_list.read_list(listed)
+        images = {pair.name: pair.image for pair in pairs}
+        return images, {pair.name: pair.label for pair in pairs}
 
 
 class DuplicateNameError(ValueError):

@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import zlib
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -51,15 +51,15 @@ def read_whole(picture: Picture, name: str) -> bytes:
     return data
 
 
-def opened(data: bytes, name: str) -> Image.Image:
-    """Reads the header of a picture.
+def opened(data: bytes | BinaryIO, name: str) -> Image.Image:
+    """Reads the header of a picture, of its bytes or of an open file.
 
     Raises:
         PictureError: if it has none, or is of more than `MAX_PIXELS`.
     """
     _allow_large_pictures()
     try:
-        file = Image.open(io.BytesIO(data))
+        file = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
     except UnidentifiedImageError as error:
         raise unreadable(name, "it is not a picture of a known format") from error
     except Image.DecompressionBombError as error:
@@ -70,6 +70,20 @@ def opened(data: bytes, name: str) -> Image.Image:
     if width * height > MAX_PIXELS:
         raise _too_large(name, f"{width}x{height} pixels")
     return file
+
+
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of a picture as it is decoded, from its header.
+
+    Raises:
+        PictureError: if it is missing or has none.
+    """
+    name = name_of(path)
+    try:
+        with open(path, "rb") as data, opened(data, name) as file:
+            return file.height, file.width
+    except OSError as error:
+        raise unreadable(name, error.strerror or str(error)) from error
 
 
 def pixels(file: Image.Image, name: str) -> np.ndarray:

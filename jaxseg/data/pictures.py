@@ -70,12 +70,7 @@ def read_example(
     image_name = image_name or name_of(image)
     label_name = label_name or name_of(label)
     shown = read_image(image, name=image_name)
-    if colours is None:
-        raw = read_label(label, name=label_name)
-        ids = to_train_ids(raw, labels=labels, table=table, name=label_name)
-    else:
-        raw = read_colours(label, name=label_name)
-        ids = colours.train_ids_of(raw, name=label_name)
+    ids = read_mask(label, labels=labels, table=table, colours=colours, name=label_name)
     shown = turned_like(shown, ids.shape, image)
     if shown.shape[:2] != ids.shape:
         raise PictureError(
@@ -83,6 +78,22 @@ def read_example(
             f"{_size(ids)}: they must be of the same size (width x height)"
         )
     return {"image": shown, "label": ids}
+
+
+def read_mask(
+    picture: Picture,
+    *,
+    labels: labels_lib.LabelSet,
+    table: np.ndarray,
+    colours: colours_lib.ColourTable | None = None,
+    name: str = "",
+) -> np.ndarray:
+    """Reads a mask as train ids, uint8 [H, W]; see `read_example`."""
+    name = name or name_of(picture)
+    if colours is not None:
+        return colours.train_ids_of(read_colours(picture, name=name), name=name)
+    raw = read_label(picture, name=name)
+    return to_train_ids(raw, labels=labels, table=table, name=name)
 
 
 def read_image(picture: Picture, *, name: str = "") -> np.ndarray:

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from jaxseg.data import found_classes
-from jaxseg.data.cityscapes import Cityscapes
 from jaxseg.data.folder import Folder, PairSource, read_class_table, read_names
 from jaxseg.data.source import PictureError, UnknownLabelError
 from tests.data.conftest import save, write_pairs, write_table
@@ -30,6 +29,19 @@ def test_a_list_of_pairs_is_a_source(tree):
     source = PairSource(pairs, dataset.labels)
     assert [pair.name for pair in pairs] == ["frame_02", "frame_03", "frame_00"]
     assert len(source) == 3 and source[2]["label"].shape == (24, 32)
+
+
+def test_sizes_and_masks_come_without_the_picture(tree):
+    source = Folder(root=str(tree)).source("train")
+    (tree / "train/images/frame_03.png").write_bytes(b"")
+    assert source.size(3) == (24, 32)
+    raw = np.asarray(Image.open(tree / "train/labels/frame_03.png"))
+    np.testing.assert_array_equal(source.label(3), np.where(raw == 3, 255, raw))
+
+
+def test_an_empty_root_is_an_error():
+    with pytest.raises(ValueError, match="config.data.root is the folder"):
+        Folder(root="")
 
 
 @pytest.mark.parametrize("void", [0, 255])
@@ -284,8 +296,3 @@ def test_an_unknown_choice_is_refused(tree, key, value, why):
 def test_choices_that_a_copy_would_not_follow_are_refused(tree):
     with pytest.raises(ValueError, match='are for form="folder"'):
         Folder(root=str(tree), form="tfds", ignore_id=(0,))
-
-
-def test_published_data_sets_take_the_same_choices():
-    dataset = Cityscapes(root="/nowhere", ignore_id=7, unknown="ignore")
-    assert dataset.labels.num_classes == 18 and "road" not in dataset.labels.names

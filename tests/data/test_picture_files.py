@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from jaxseg.data import picture_files
+from jaxseg.data.source import PictureError
 
 
 def tagged(tag, kind="PNG"):
@@ -42,3 +43,19 @@ def test_a_limit_that_the_user_lifted_stays_lifted(monkeypatch):
     tagged(1)
     assert Image.MAX_IMAGE_PIXELS is None
     picture_files._allow_large_pictures.cache_clear()  # for the tests after this one
+
+
+def test_sizes_are_read_from_headers(tmp_path):
+    Image.new("RGB", (10, 6)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[:-20])
+    assert picture_files.read_size(tmp_path / "a.png") == (6, 10)
+    assert picture_files.read_size(tmp_path / "cut.png") == (6, 10)
+
+
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_a_size_that_cannot_be_read_is_an_error(tmp_path, content):
+    if content:
+        (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(PictureError, match=r"cannot read .*a\.png"):
+        picture_files.read_size(tmp_path / "a.png")
