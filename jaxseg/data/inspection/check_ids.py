@@ -205,14 +205,14 @@ def _empty_classes(evidence: Evidence, labels: LabelSet) -> Iterator[Finding]:
     trained = present.get("train", set(everything))
     empty = [i for i in everything if i not in trained]
     if empty:
-        kept = tuple(labels.class_raw_ids[i] for i in everything if i in trained)
+        ids = tuple(labels.class_raw_ids[i] for i in empty)
         yield Finding(
             "empty_classes",
             "warning",
             len(empty),
             f"{len(empty)} classes have no pixel in the masks of 'train': "
             f"{_names(labels, empty)}",
-            f"add pictures of them, or leave them out: config.data.class_ids={kept}",
+            f"add pictures of them, or leave them out: config.data.ignore_id={ids}",
         )
     unscored = (
         [i for i in trained if 0 <= i < labels.num_classes and i not in present["val"]]

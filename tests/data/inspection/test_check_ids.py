@@ -122,8 +122,8 @@ def test_unknown_ids_are_counted_and_named(clean):
 def test_classes_without_a_pixel_are_named(clean):
     set_table(clean, (0, 1, 2, 8))
     found = only(clean, "empty_classes")
-    assert "c8 (8)" in found.text and "class_ids=(0, 1, 2)" in found.fix
-    assert not findings(clean, class_ids=(0, 1, 2))
+    assert "c8 (8)" in found.text and "config.data.ignore_id=(8,)" in found.fix
+    assert not findings(clean, ignore_id=(8,))
 
 
 def test_classes_that_are_not_scored_are_a_note(clean):
