@@ -130,6 +130,7 @@ def _answer(read: Read, pipe: Connection) -> None:
             position = pipe.recv()
         except (EOFError, OSError):
             return
+        answer: tuple[Any, Exception | None]
         try:
             answer = (read(position), None)
         except Exception as error:
