@@ -58,7 +58,7 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> loaders.Batches:
-    """Opens one pass over a split, in order, with padding at the end.
+    """Opens one pass over a split, each picture once; see `pipeline.eval_batches`.
 
     Args:
         config: a whole config; `evals` and `data` are read.
@@ -74,6 +74,7 @@ def evaluation_batches(
         dataset.source(spec["split"]),
         batch_size=batch_size,
         canvas=config_lib.as_tuples(spec.get("canvas")) or None,
+        buckets=config_lib.as_tuples(spec.get("buckets")) or None,
         on_error=config["data"].get("on_error", "raise"),
         fill=_mean_colour(config),
         num_threads=config["data"].get("num_threads", 2),

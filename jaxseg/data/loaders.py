@@ -79,10 +79,15 @@ class Share:
                 f"process_index {self.process_index} of {self.process_count} hosts"
             )
 
-    def positions(self, step: int) -> range:
+    @property
+    def places(self) -> slice:
+        """Which places of a global batch are this host's."""
         size = self.batch_size // self.process_count
-        start = step * self.batch_size + self.process_index * size
-        return range(start, start + size)
+        return slice(self.process_index * size, (self.process_index + 1) * size)
+
+    def positions(self, step: int) -> range:
+        start = step * self.batch_size
+        return range(start, start + self.batch_size)[self.places]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,14 @@ without the ones before, so that a step number is all that a run must remember.
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from absl import logging
 
+from jaxseg.data import buckets as buckets_lib
+from jaxseg.data.buckets import Place, Size
 from jaxseg.data.labels import IGNORE
 from jaxseg.data.loaders import Batches, GrainBatches, Share, Slot, Steps, ThreadBatches
 from jaxseg.data.processes import Workers
@@ -152,23 +154,32 @@ def eval_batches(
     source: Source,
     *,
     batch_size: int,
-    canvas: tuple[int, int] | None = None,
+    canvas: Size | None = None,
+    buckets: int | Sequence[Size] | None = None,
     on_error: str = "raise",
     process_index: int = 0,
     process_count: int = 1,
     num_threads: int = 2,
     fill: tuple[int, int, int] = MEAN_COLOUR,
 ) -> Batches:
-    """Opens one pass over all pictures in order, unaugmented.
+    """Opens one pass over all pictures, each once, unaugmented.
 
-    All hosts get the same number of batches; places past the end, and of pictures
-    that cannot be read, are `valid=False` with all pixels unlabelled.
+    All hosts get the same number of batches, of the same shapes in the same order;
+    places past the end, and of pictures that cannot be read, are `valid=False` with
+    all pixels unlabelled. Pictures lie in the upper left of their canvas. Beside what
+    all batches hold there are size int32 [B, 2], the true height and width, and index
+    int32 [B], the position in the split; 0, 0 and -1 for padding.
 
     Args:
         source: the pictures.
         batch_size: pictures in the global batch, as for `train_batches`.
         canvas: height and width to fill up to, at the bottom and on the right, if
-            pictures differ in size; added pixels are unlabelled.
+            pictures differ in size; added pixels are unlabelled. The order of the
+            batches is that of the split.
+        buckets: several canvases instead, of which each picture takes the smallest
+            that holds it, or how many to choose at most for the sizes of the split
+            (see `buckets.choose`). A batch is of one canvas, the largest come first,
+            and the pictures of one canvas are in the order of the split.
         on_error: "raise" or "skip", for unreadable pictures.
         process_index: of this host.
         process_count: number of hosts.
@@ -176,10 +187,43 @@ def eval_batches(
         fill: the colour of what is added.
     """
     share = Share(batch_size, process_index, process_count)
-    reader = _InOrder(source, canvas, _checked(on_error), fill)
-    num_steps = -(-len(source) // batch_size)
-    steps = (share.positions(step) for step in range(num_steps))
+    _checked(on_error)
+    if canvas is not None and buckets is not None:
+        raise ValueError("config.evals.<name> has canvas and buckets: give one")
+    pictures = _Pictures(source, on_error)
+    first = _first_readable(pictures, len(source)) if len(source) else {}
+    if buckets is not None:
+        places = _bucketed(source, buckets, batch_size, on_error, num_threads)
+        fixed = True
+    else:
+        height, width = canvas or (first["label"].shape if first else (1, 1))
+        places = _in_order(len(source), (height, width), batch_size)
+        fixed = canvas is not None
+    reader = _Padded(pictures, first, fixed, fill)
+    steps = (batch[share.places] for batch in places)
     return ThreadBatches(reader.read, steps, num_threads)
+
+
+def _in_order(length: int, size: Size, batch_size: int) -> list[list[Place]]:
+    return [
+        [Place(i if i < length else -1, size) for i in range(start, start + batch_size)]
+        for start in range(0, length, batch_size)
+    ]
+
+
+def _bucketed(
+    source: Source,
+    buckets: int | Sequence[Size],
+    batch_size: int,
+    on_error: str,
+    num_threads: int,
+) -> list[list[Place]]:
+    sizes = buckets_lib.read_sizes(source, on_error=on_error, num_threads=num_threads)
+    if isinstance(buckets, int):
+        buckets = buckets_lib.choose(sizes, max_shapes=buckets, batch_size=batch_size)
+    else:
+        buckets = [(height, width) for height, width in buckets]
+    return buckets_lib.plan(sizes, buckets, batch_size=batch_size, name=source.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,54 +251,78 @@ class _Pictures:
             return None
 
 
-class _InOrder:
-    """Slots of an evaluation: position p is picture p, padded to one size."""
+@dataclasses.dataclass(frozen=True)
+class _Padded:
+    """Slots of an evaluation: one picture each, laid on its canvas.
 
-    def __init__(self, source, canvas, on_error, fill):
-        self._pictures = _Pictures(source, on_error)
-        self._length = len(source)
-        self._fill = fill
-        self._fixed = canvas is not None
-        self._size = tuple(canvas) if self._fixed else self._first_size()
+    Attributes:
+        pictures: of the split.
+        first: one of its examples, which says what else the others hold.
+        fixed: whether canvases were asked for, rather than all of one size expected.
+        fill: the colour of what is added.
+    """
 
-    def read(self, position: int) -> Slot:
+    pictures: _Pictures
+    first: Example
+    fixed: bool
+    fill: tuple[int, int, int]
+
+    def read(self, place: Place) -> Slot:
+        index, canvas = place
         skipped: list[str] = []
         example = None
-        if position < self._length:
-            example = self._pictures.read(position, skipped)
-        image = np.empty((*self._size, 3), np.uint8)
-        image[:] = self._fill
-        label = np.full(self._size, IGNORE, np.uint8)
+        if index >= 0:
+            example = self.pictures.read(index, skipped)
+        padded = {k: np.zeros_like(self.first[k]) for k in self._further}
+        image = np.empty((*canvas, 3), np.uint8)
+        image[:] = self.fill
+        label = np.full(canvas, IGNORE, np.uint8)
+        size = (0, 0)
         if example is not None:
-            height, width = self._checked_size(example["label"].shape, position)
+            height, width = size = self._checked_size(example, place)
             image[:height, :width] = example["image"]
             label[:height, :width] = example["label"]
-        return Slot({"image": image, "label": label}, example is not None, (*skipped,))
+            padded |= {k: example[k] for k in self._further}
+        padded |= {
+            "image": image,
+            "label": label,
+            "size": np.array(size, np.int32),
+            "index": np.array(-1 if example is None else index, np.int32),
+        }
+        return Slot(padded, example is not None, tuple(skipped))
 
-    def _first_size(self) -> tuple[int, ...]:
-        skipped: list[str] = []
-        for index in range(self._length):
-            example = self._pictures.read(index, skipped)
-            if example is not None:
-                return example["label"].shape
-        what = f"; the first is {skipped[0]}" if skipped else ""
-        raise PictureError(f"none of {self._length} pictures can be read{what}")
+    @property
+    def _further(self) -> set[str]:
+        return set(self.first) - {"image", "label"}
 
-    def _checked_size(self, size, position):
-        fits = all(a <= b for a, b in zip(size, self._size, strict=True))
-        if size == self._size or (self._fixed and fits):
+    def _checked_size(self, example: Example, place: Place) -> Size:
+        size, canvas = example["label"].shape, place.canvas
+        fits = all(a <= b for a, b in zip(size, canvas, strict=True))
+        if size == canvas or (self.fixed and fits):
             return size
-        name = self._pictures.source.name(position)
-        needed = tuple(int(side) for side in np.maximum(size, self._size))
-        if self._fixed:
-            what = f"does not fit the canvas {self._size}"
+        name = self.pictures.source.name(place.picture)
+        needed = tuple(int(side) for side in np.maximum(size, canvas))
+        if self.fixed:
+            what = f"does not fit the canvas {canvas}"
         else:
-            what = f"differs from {self._size}, the size of the first picture"
+            what = f"differs from {canvas}, the size of the first picture"
         raise ValueError(
             f"{name} is {size} (height, width), which {what}: set "
             f"config.evals.<name>.canvas to at least {needed}, for instance "
-            "the largest height and width of the split"
+            "the largest height and width of the split, or config.evals.<name>.buckets "
+            "to a few such sizes or to their number"
         )
+
+
+def _first_readable(pictures: _Pictures, length: int) -> Example:
+    skipped: list[str] = []
+    for index in range(length):
+        example = pictures.read(index, skipped)
+        if example is not None:
+            return example
+    raise PictureError(
+        f"none of {length} pictures can be read; the first is {skipped[0]}"
+    )
 
 
 def _checked(on_error: str) -> str:

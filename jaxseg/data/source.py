@@ -22,7 +22,11 @@ class UnknownLabelError(PictureError):
 
 
 class Source(Protocol):
-    """The pictures of one split, readable in any order and from several threads."""
+    """The pictures of one split, readable in any order and from several threads.
+
+    A source may also have `size(index) -> (height, width)` and `label(index)`, the mask
+    alone, where they cost less than the whole example; they raise the same errors.
+    """
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -33,6 +37,8 @@ class Source(Protocol):
         Returns:
             image: uint8 [H, W, 3], RGB 0..255.
             label: uint8 [H, W], train ids, 255 where unlabelled.
+            image_labels: bool [C], which classes the picture holds, if that is known
+                from elsewhere than the mask.
 
         Raises:
             PictureError: if it cannot be read.
