@@ -2,17 +2,28 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxseg import config as config_lib
-from jaxseg.data import loaders, pipeline, transforms
-from jaxseg.data.source import Dataset
+from jaxseg.data import image_labels, loaders, pipeline, transforms, zero_shot
+from jaxseg.data.ignored_classes import IgnoringDataset
+from jaxseg.data.labels import LabelSet
+from jaxseg.data.source import Dataset, Source
 
 
 def make_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Builds the data set that `config["data"]["name"]` names."""
-    options = _share(config["data"])[0]
-    return config_lib.make("data", options)
+    """Builds the data set that `config["data"]["name"]` names.
+
+    Without the classes of `data.ignored_classes`, if the config names any.
+    """
+    options = config["data"]
+    dataset = config_lib.make("data", _share(options).dataset)
+    ignored = config_lib.as_tuples(options.get("ignored_classes", ()))
+    if not ignored:
+        return dataset
+    return config_lib.call(
+        IgnoringDataset, {"names": ignored}, where="config.data", dataset=dataset
+    )
 
 
 def training_batches(
@@ -25,6 +36,8 @@ def training_batches(
 ) -> loaders.Batches:
     """Opens the endless training order of a run at a step.
 
+    All training pictures come from here; those of unseen classes are hidden in it.
+
     Args:
         config: a whole config; `seed` and `data` are read.
         dataset: of `make_dataset`.
@@ -32,10 +45,17 @@ def training_batches(
         process_index: of this host.
         process_count: number of hosts that share each batch.
     """
-    _, transform, loader = _share(config["data"])
-    transform = {"fill": _mean_colour(config)} | transform
+    shares = _share(config["data"])
+    source = config_lib.call(
+        training_source,
+        shares.source,
+        where="config.data",
+        source=dataset.source(config["data"].get("split", "train")),
+        labels=dataset.labels,
+    )
+    transform = {"fill": _mean_colour(config)} | shares.transform
     return pipeline.train_batches(
-        dataset.source(config["data"].get("split", "train")),
+        source,
         transform=config_lib.call(
             transforms.TrainTransform,
             {key: config_lib.as_tuples(value) for key, value in transform.items()},
@@ -45,7 +65,42 @@ def training_batches(
         start_step=start_step,
         process_index=process_index,
         process_count=process_count,
-        **loader,
+        unseen=dataset.labels.unseen,
+        **shares.loader,
+    )
+
+
+def training_source(
+    source: Source,
+    labels: LabelSet,
+    *,
+    train_images: str = "ignore_unseen",
+    supervision: str = "masks",
+    image_label_background: bool = True,
+    on_error: str = "raise",
+    num_threads: int = 2,
+) -> Source:
+    """What of a split training may see.
+
+    Args:
+        source: the pictures with all their labels.
+        labels: of the data set.
+        train_images: what becomes of unseen classes; see `zero_shot.training_source`.
+        supervision: "masks", "image_labels" or "masks_and_image_labels"; see
+            `image_labels.supervised_by`.
+        image_label_background: whether image labels know the class "background".
+        on_error: "raise" or "skip", for unreadable pictures.
+        num_threads: that read masks, where all must be looked at before.
+    """
+    seen = zero_shot.training_source(
+        source,
+        labels,
+        train_images=train_images,
+        on_error=on_error,
+        num_threads=num_threads,
+    )
+    return image_labels.supervised_by(
+        seen, labels, supervision=supervision, background=image_label_background
     )
 
 
@@ -83,32 +138,45 @@ def evaluation_batches(
     )
 
 
-def _share(
-    options: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Hands each key of `config.data` to the data set, the transform or the loader."""
-    dataset = config_lib.find("data", options["name"])
+class _Shares(NamedTuple):
+    """The keys of `config.data` by who takes them."""
+
+    dataset: dict[str, Any]
+    transform: dict[str, Any]
+    loader: dict[str, Any]
+    source: dict[str, Any]
+
+
+def _share(options: Mapping[str, Any]) -> _Shares:
+    """Hands each key of `config.data` to all that take it.
+
+    Raises:
+        ConfigError: if nobody does.
+    """
     takers: list[Callable[..., Any]] = [
-        dataset,
+        config_lib.find("data", options["name"]),
         transforms.TrainTransform,
         pipeline.train_batches,
+        training_source,
     ]
+    # Given by the run, not by `config.data`.
     given = {"source", "transform", "start_step", "process_index", "process_count"}
-    known = [set(inspect.signature(taker).parameters) - given for taker in takers]
-    known[2] -= {"seed"}  # of the run, not of the loader
-    shares: list[dict[str, Any]] = [{"name": options["name"]}, {}, {}]
+    given |= {"seed", "unseen", "labels"}
+    known = [set(inspect.signature(taker).parameters) for taker in takers]
+    known = [known[0], *(keys - given for keys in known[1:])]
+    shares = _Shares({"name": options["name"]}, {}, {}, {})
     for key, value in options.items():
-        if key in ("name", "split"):
+        if key in ("name", "split", "ignored_classes"):
             continue
         owners = [
             share for share, keys in zip(shares, known, strict=True) if key in keys
         ]
         if not owners:
-            hint = config_lib.suggest(key, set().union(*known))
+            hint = config_lib.suggest(key, {"ignored_classes"}.union(*known))
             raise config_lib.ConfigError(f"config.data has no key {key!r}{hint}")
         for owner in owners:
             owner[key] = value
-    return shares[0], shares[1], shares[2]
+    return shares
 
 
 def _mean_colour(config: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ from jaxseg.data.loaders import Batches, GrainBatches, Share, Slot, Steps, Threa
 from jaxseg.data.processes import Workers
 from jaxseg.data.source import Example, PictureError, Source, UnknownLabelError
 from jaxseg.data.transforms import MEAN_COLOUR
+from jaxseg.data.zero_shot import Guard
 
 Transform: TypeAlias = Callable[[Example, np.random.Generator], Example]
 
@@ -37,6 +38,7 @@ class Stream:
         seed: of orders and augmentations.
         on_error: "raise", or "skip": for an unreadable picture the next one of the
             epoch's order stands in, with the random numbers of the one it replaces.
+        unseen: train ids that no example may hold; see `zero_shot.Guard`.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Stream:
         transform: Transform,
         seed: int,
         on_error: str = "raise",
+        unseen: Sequence[int] = (),
     ):
         if not len(source):
             raise ValueError("there are no pictures to train on")
@@ -53,6 +56,7 @@ class Stream:
         self._length = len(source)
         self._transform = transform
         self._seed = seed
+        self._guard = Guard(unseen)
         self._orders: dict[int, np.ndarray] = {}
 
     def __getitem__(self, position: int) -> Example:
@@ -68,7 +72,9 @@ class Stream:
             index = int(order[offset % self._length])
             example = self._pictures.read(index, skipped)
             if example is not None:
-                return Slot(self._transform(example, rng), True, tuple(skipped))
+                example = self._transform(example, rng)
+                self._guard.check(example, self._pictures.source.name(index))
+                return Slot(example, True, tuple(skipped))
         raise PictureError(
             f"none of {self._length} pictures can be read; the first is {skipped[0]}"
         )
@@ -106,6 +112,7 @@ def train_batches(
     num_threads: int = 2,
     num_workers: int = 0,
     on_error: str = "raise",
+    unseen: Sequence[int] = (),
 ) -> Batches:
     """Opens the training order at a step.
 
@@ -127,8 +134,11 @@ def train_batches(
             side by side; where Pillow and NumPy do the work, processes are faster.
         num_workers: processes that decode; 0 for threads of this process.
         on_error: "raise" or "skip", for unreadable pictures; see `Stream`.
+        unseen: train ids that no batch may hold; an example that does is an error.
     """
-    stream = Stream(source, transform=transform, seed=seed, on_error=on_error)
+    stream = Stream(
+        source, transform=transform, seed=seed, on_error=on_error, unseen=unseen
+    )
     share = Share(batch_size, process_index, process_count)
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, got {num_threads}")

@@ -57,3 +57,30 @@ class Dataset(Protocol):
 
     def source(self, split: str) -> Source:
         """The pictures of one split, such as "train"."""
+
+
+class Derived:
+    """A source made of another one, picture by picture: subclasses say how.
+
+    Args:
+        source: the pictures as they are.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+        if hasattr(source, "size"):
+            self.size = source.size
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Any, /) -> Example:
+        return self.change(self.source[index])
+
+    def name(self, index: int) -> str:
+        """Which file that is, for messages."""
+        return self.source.name(index)
+
+    def change(self, example: Example) -> Example:
+        """The example that stands for one of the source's; changes no array in it."""
+        raise NotImplementedError(f"{type(self).__name__} changes nothing")
