@@ -161,7 +161,7 @@ def _share(options: Mapping[str, Any]) -> _Shares:
     ]
     # Given by the run, not by `config.data`.
     given = {"source", "transform", "start_step", "process_index", "process_count"}
-    given |= {"seed", "unseen", "labels"}
+    given |= {"seed", "unseen", "draw", "labels"}
     known = [set(inspect.signature(taker).parameters) for taker in takers]
     known = [known[0], *(keys - given for keys in known[1:])]
     shares = _Shares({"name": options["name"]}, {}, {}, {})

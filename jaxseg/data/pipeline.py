@@ -7,7 +7,7 @@ without the ones before, so that a step number is all that a run must remember.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ from jaxseg.data.transforms import MEAN_COLOUR
 from jaxseg.data.zero_shot import Guard
 
 Transform: TypeAlias = Callable[[Example, np.random.Generator], Example]
+Draw: TypeAlias = Callable[[np.random.Generator], int]
 
 
 class Stream:
@@ -39,6 +40,8 @@ class Stream:
         on_error: "raise", or "skip": for an unreadable picture the next one of the
             epoch's order stands in, with the random numbers of the one it replaces.
         unseen: train ids that no example may hold; see `zero_shot.Guard`.
+        draw: chooses the picture of a position at random instead of the epoch's order,
+            which then only counts; an unreadable picture is replaced by another draw.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Stream:
         seed: int,
         on_error: str = "raise",
         unseen: Sequence[int] = (),
+        draw: Draw | None = None,
     ):
         if not len(source):
             raise ValueError("there are no pictures to train on")
@@ -57,6 +61,7 @@ class Stream:
         self._transform = transform
         self._seed = seed
         self._guard = Guard(unseen)
+        self._draw = draw
         self._orders: dict[int, np.ndarray] = {}
 
     def __getitem__(self, position: int) -> Example:
@@ -64,12 +69,9 @@ class Stream:
 
     def read(self, position: int) -> Slot:
         """The example at a position, and which pictures were skipped for it."""
-        epoch, start = divmod(position, self._length)
-        order = self._order(epoch)
-        rng = np.random.default_rng((self._seed, epoch, int(order[start])))
+        rng = self._generator(position)
         skipped: list[str] = []
-        for offset in range(start, start + self._length):
-            index = int(order[offset % self._length])
+        for index in self._candidates(position, rng):
             example = self._pictures.read(index, skipped)
             if example is not None:
                 example = self._transform(example, rng)
@@ -81,8 +83,23 @@ class Stream:
 
     def name(self, position: int) -> str:
         """Which picture lies at a position, for messages."""
+        first = next(self._candidates(position, self._generator(position)))
+        return self._pictures.source.name(first)
+
+    def _generator(self, position: int) -> np.random.Generator:
         epoch, start = divmod(position, self._length)
-        return self._pictures.source.name(int(self._order(epoch)[start]))
+        picture = int(self._order(epoch)[start])
+        return np.random.default_rng((self._seed, epoch, picture))
+
+    def _candidates(self, position: int, rng: np.random.Generator) -> Iterator[int]:
+        """The picture of a position, and those to try if it cannot be read."""
+        epoch, start = divmod(position, self._length)
+        order = self._order(epoch)
+        for place in range(start, start + self._length):
+            if self._draw is None:
+                yield int(order[place % self._length])
+            else:
+                yield self._draw(rng)
 
     def _order(self, epoch: int) -> np.ndarray:
         order = self._orders.get(epoch)
@@ -113,6 +130,7 @@ def train_batches(
     num_workers: int = 0,
     on_error: str = "raise",
     unseen: Sequence[int] = (),
+    draw: Draw | None = None,
 ) -> Batches:
     """Opens the training order at a step.
 
@@ -135,9 +153,15 @@ def train_batches(
         num_workers: processes that decode; 0 for threads of this process.
         on_error: "raise" or "skip", for unreadable pictures; see `Stream`.
         unseen: train ids that no batch may hold; an example that does is an error.
+        draw: instead of the epochs' order, for instance `episodes.ByClass`.
     """
     stream = Stream(
-        source, transform=transform, seed=seed, on_error=on_error, unseen=unseen
+        source,
+        transform=transform,
+        seed=seed,
+        on_error=on_error,
+        unseen=unseen,
+        draw=draw,
     )
     share = Share(batch_size, process_index, process_count)
     if num_threads < 1:

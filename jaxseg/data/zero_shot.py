@@ -13,7 +13,7 @@ from jaxseg.data import image_labels
 from jaxseg.data.labels import IGNORE, LabelSet
 from jaxseg.data.source import Derived, Example, Source
 
-TRAIN_IMAGES = ("ignore_unseen", "purge_unseen")
+TRAIN_IMAGES = ("ignore_unseen", "purge_unseen", "keep_unseen")
 
 
 class UnseenLabelError(ValueError):
@@ -35,7 +35,8 @@ def training_source(
         labels: say which classes are unseen; without any the source stays as it is.
         train_images: "ignore_unseen" keeps all pictures and makes pixels of unseen
             classes unlabelled (SPNet, CaGNet); "purge_unseen" leaves out pictures that
-            hold any, found by reading all masks once (ZS3Net).
+            hold any, found by reading all masks once (ZS3Net); "keep_unseen" hides
+            nothing, which only episodes can be trained with: `Guard` stops others.
         on_error: "raise" or "skip", for masks that cannot be read meanwhile.
         num_threads: that read them.
 
@@ -46,6 +47,8 @@ def training_source(
         raise ValueError(
             f"data.train_images is {' or '.join(TRAIN_IMAGES)}, got {train_images!r}"
         )
+    if train_images == "keep_unseen":
+        return source
     if train_images == "ignore_unseen":
         return HideUnseen(source, labels.unseen) if labels.unseen else source
     if not labels.unseen:

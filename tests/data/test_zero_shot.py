@@ -118,7 +118,7 @@ def test_without_unseen_classes_nothing_changes():
     [
         ([[0]], LABELS, "purge_unseen", "choose a zero-shot split"),
         ([[2]], SPLIT, "purge_unseen", "all 1 training pictures"),
-        ([[0]], SPLIT, "drop", "ignore_unseen or purge_unseen"),
+        ([[0]], SPLIT, "drop", "ignore_unseen or purge_unseen or keep"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(masks, labels, train_images, message):
