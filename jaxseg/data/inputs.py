@@ -10,6 +10,9 @@ from jaxseg.data.ignored_classes import IgnoringDataset
 from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import Dataset, Source
 
+# Keys of `config.data` that are read here; all others are somebody's arguments.
+RUN_KEYS = ("name", "split", "ignored_classes", "transform")
+
 
 def make_dataset(config: Mapping[str, Any]) -> Dataset:
     """Builds the data set that `config["data"]["name"]` names.
@@ -53,14 +56,9 @@ def training_batches(
         source=dataset.source(config["data"].get("split", "train")),
         labels=dataset.labels,
     )
-    transform = {"fill": _mean_colour(config)} | shares.transform
     return pipeline.train_batches(
         source,
-        transform=config_lib.call(
-            transforms.TrainTransform,
-            {key: config_lib.as_tuples(value) for key, value in transform.items()},
-            where="config.data",
-        ),
+        transform=_transform(config, shares.transform),
         seed=config.get("seed", 0),
         start_step=start_step,
         process_index=process_index,
@@ -138,6 +136,20 @@ def evaluation_batches(
     )
 
 
+def _transform(config: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    """The augmentation that `data.transform` names, with its keys of the config."""
+    kind = _transform_class(config["data"])
+    values = {key: config_lib.as_tuples(value) for key, value in options.items()}
+    if "fill" in inspect.signature(kind).parameters:
+        values = {"fill": _mean_colour(config)} | values
+    return config_lib.call(kind, values, where="config.data")
+
+
+def _transform_class(options: Mapping[str, Any]) -> Callable[..., Any]:
+    name = options.get("transform", "transforms.TrainTransform")
+    return config_lib.find("data", name)
+
+
 class _Shares(NamedTuple):
     """The keys of `config.data` by who takes them."""
 
@@ -155,7 +167,7 @@ def _share(options: Mapping[str, Any]) -> _Shares:
     """
     takers: list[Callable[..., Any]] = [
         config_lib.find("data", options["name"]),
-        transforms.TrainTransform,
+        _transform_class(options),
         pipeline.train_batches,
         training_source,
     ]
@@ -166,13 +178,13 @@ def _share(options: Mapping[str, Any]) -> _Shares:
     known = [known[0], *(keys - given for keys in known[1:])]
     shares = _Shares({"name": options["name"]}, {}, {}, {})
     for key, value in options.items():
-        if key in ("name", "split", "ignored_classes"):
+        if key in RUN_KEYS:
             continue
         owners = [
             share for share, keys in zip(shares, known, strict=True) if key in keys
         ]
         if not owners:
-            hint = config_lib.suggest(key, {"ignored_classes"}.union(*known))
+            hint = config_lib.suggest(key, set(RUN_KEYS).union(*known))
             raise config_lib.ConfigError(f"config.data has no key {key!r}{hint}")
         for owner in owners:
             owner[key] = value
