@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from jaxseg import config as config_lib
 from jaxseg.data import image_labels, loaders, pipeline, transforms, zero_shot
 from jaxseg.data.ignored_classes import IgnoringDataset
-from jaxseg.data.labels import LabelSet
+from jaxseg.data.labels import IGNORE, LabelSet
 from jaxseg.data.source import Dataset, Source
+from jaxseg.ops import augmentation
 
 # Keys of `config.data` that are read here; all others are somebody's arguments.
-RUN_KEYS = ("name", "split", "ignored_classes", "transform")
+RUN_KEYS = ("name", "split", "ignored_classes", "transform", "augment_on")
 
 
 def make_dataset(config: Mapping[str, Any]) -> Dataset:
@@ -66,6 +67,35 @@ def training_batches(
         unseen=dataset.labels.unseen,
         **shares.loader,
     )
+
+
+def device_augmentation(config: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
+    """What a step does to each batch first; nothing if the host has augmented it.
+
+    Args:
+        config: a whole config; `data` and the colour of padding are read.
+
+    Returns:
+        a jittable function of a batch.
+    """
+    transform = _transform(config, _share(config["data"]).transform)
+    if not isinstance(transform, transforms.DeferredTransform):
+        return dict
+
+    def augment(batch: Any) -> dict[str, Any]:
+        batch = dict(batch)
+        batch["image"], batch["label"] = augmentation.augment(
+            batch["image"],
+            batch["label"],
+            batch.pop("size"),
+            batch.pop("choices"),
+            crop=transform.crop,
+            fill=transform.fill,
+            ignore=IGNORE,
+        )
+        return batch
+
+    return augment
 
 
 def training_source(
@@ -146,8 +176,21 @@ def _transform(config: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
 
 
 def _transform_class(options: Mapping[str, Any]) -> Callable[..., Any]:
-    name = options.get("transform", "transforms.TrainTransform")
-    return config_lib.find("data", name)
+    """What `data.transform` names, or the half of the usual one for `augment_on`."""
+    where = options.get("augment_on", "host")
+    if where not in ("host", "device"):
+        raise config_lib.ConfigError(
+            f"config.data.augment_on is 'host' or 'device', got {where!r}"
+        )
+    if "transform" not in options:
+        on_device = where == "device"
+        return transforms.DeferredTransform if on_device else transforms.TrainTransform
+    if where == "device":
+        raise config_lib.ConfigError(
+            f"config.data.transform={options['transform']!r} works on the host only: "
+            "set augment_on='host'"
+        )
+    return config_lib.find("data", options["transform"])
 
 
 class _Shares(NamedTuple):

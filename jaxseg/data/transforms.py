@@ -48,6 +48,51 @@ class TrainTransform:
         return train_transform(example, rng, **settings)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeferredTransform(TrainTransform):
+    """Draws what `TrainTransform` would, and leaves the work to the device.
+
+    `jaxseg.ops.augmentation` does the rest, as OpenCV resizes; a host without OpenCV
+    resizes otherwise (see `pictures`), so that its pictures would differ.
+
+    Attributes:
+        canvas: height and width that all pictures fit into; the larger they are, the
+            more is sent to the device.
+    """
+
+    canvas: tuple[int, int]
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        """Lays a picture on the canvas, upper left.
+
+        Returns:
+            image uint8 [*canvas, 3], label uint8 [*canvas], size int32 [2], choices
+            int32 [8] (`Choices`), and what else the example holds.
+        """
+        size = example["label"].shape
+        if any(side > room for side, room in zip(size, self.canvas, strict=True)):
+            raise ValueError(
+                f"a picture of {size} (height, width) does not fit data.canvas "
+                f"{self.canvas}: make that as large as the largest picture"
+            )
+        chosen = draw(
+            size,
+            rng,
+            crop=self.crop,
+            scale=self.scale,
+            aspect=self.aspect,
+            flip=self.flip,
+            brightness=self.brightness,
+        )
+        return {
+            **example,
+            "image": pad(example["image"], self.canvas, (0, 0), fill=self.fill),
+            "label": pad(example["label"], self.canvas, (0, 0), fill=labels.IGNORE),
+            "size": np.array(size, np.int32),
+            "choices": np.array(chosen, np.int32),
+        }
+
+
 class Choices(NamedTuple):
     """What is drawn for one picture, in pixels; `draw` makes it.
 
