@@ -3,7 +3,6 @@
 Published zero-shot protocols leave out the background this way (SPNet, CaGNet).
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,11 +40,15 @@ class IgnoringSource(Derived):
     def __init__(self, source: Source, kept: Sequence[int]):
         super().__init__(source)
         self._kept = list(kept)
-        self._table = np.full(256, labels_lib.IGNORE, np.uint8)
+        kind = np.dtype(np.uint8 if len(self._kept) < labels_lib.IGNORE else np.uint16)
+        # Ids past the end are as the last one, unlabelled.
+        size = max(labels_lib.IGNORE + 1, max(self._kept) + 2)
+        self._table = np.full(size, labels_lib.ignored_id(kind), kind)
         self._table[self._kept] = np.arange(len(self._kept))
 
     def change(self, example: Example) -> Example:
-        changed = {**example, "label": self._table[example["label"]]}
+        label = np.take(self._table, example["label"], mode="clip")
+        changed = {**example, "label": label}
         if "image_labels" in example:
             changed["image_labels"] = example["image_labels"][self._kept]
         return changed
@@ -57,20 +60,8 @@ def without(labels: labels_lib.LabelSet, names: Sequence[str]) -> labels_lib.Lab
     Raises:
         ValueError: if there is no class of a name.
     """
-    kept = _kept(labels, names)
-    new_id = {old: new for new, old in enumerate(kept)}
-    raw_ids = labels.class_raw_ids
-    dropped = [i for i in range(labels.num_classes) if i not in new_id]
-    ignored = {*labels.ignored_raw_ids, *(raw_ids[i] for i in dropped)}
-    return dataclasses.replace(
-        labels,
-        names=tuple(labels.names[i] for i in kept),
-        palette=tuple(labels.palette[i] for i in kept),
-        raw_ids=tuple(raw_ids[i] for i in kept),
-        ignored_raw_ids=tuple(sorted(ignored)),
-        seen=tuple(new_id[i] for i in labels.seen if i in new_id),
-        unseen=tuple(new_id[i] for i in labels.unseen if i in new_id),
-    )
+    _kept(labels, names)
+    return labels.without(names)
 
 
 def _kept(labels: labels_lib.LabelSet, names: Sequence[str]) -> list[int]:

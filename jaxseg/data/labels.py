@@ -152,7 +152,9 @@ class LabelSet:
             names=tuple(self.names[i] for i in kept),
             palette=tuple(self.palette[i] for i in kept),
             raw_ids=tuple(raw[i] for i in kept),
-            ignored_raw_ids=(*self.ignored_raw_ids, *(raw[i] for i in sorted(dropped))),
+            ignored_raw_ids=tuple(
+                sorted({*self.ignored_raw_ids, *(raw[i] for i in dropped)})
+            ),
             seen=tuple(kept.index(i) for i in self.seen if i in kept),
             unseen=tuple(kept.index(i) for i in self.unseen if i in kept),
         )

@@ -56,7 +56,7 @@ def read_example(
         image: the picture, as a path or as the bytes of the file.
         label: the mask, likewise.
         labels: the classes, for messages.
-        table: [65536] int16, `labels.lookup_table()`.
+        table: [65536], `labels.lookup_table()`.
         colours: the classes of colours, for a mask of colours instead of ids.
         image_name: what messages call the picture; its path by default.
         label_name: what messages call the mask; its path by default.
@@ -220,16 +220,17 @@ def to_train_ids(
     Args:
         raw: [H, W] integer ids as stored.
         labels: the classes, for the message.
-        table: [65536] int16, `labels.lookup_table()`.
+        table: [65536], `labels.lookup_table()`.
         name: the file, for the message.
 
     Returns:
-        uint8 [H, W], 255 where unlabelled.
+        [H, W] of `labels.dtype`, `labels.ignore` where unlabelled: uint8 and 255 up to
+        254 classes.
 
     Raises:
         UnknownLabelError: naming the ids that are in no list.
     """
-    ids = np.empty(raw.shape, np.uint8)
+    ids = np.empty(raw.shape, labels.dtype)
     unknown: collections.Counter[int] = collections.Counter()
     for rows in colours_lib.row_blocks(*raw.shape):
         block = raw[rows]

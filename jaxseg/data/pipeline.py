@@ -15,7 +15,7 @@ from absl import logging
 
 from jaxseg.data import buckets as buckets_lib
 from jaxseg.data.buckets import Place, Size
-from jaxseg.data.labels import IGNORE
+from jaxseg.data.labels import ignored_id
 from jaxseg.data.loaders import Batches, GrainBatches, Share, Slot, Steps, ThreadBatches
 from jaxseg.data.processes import Workers
 from jaxseg.data.source import Example, PictureError, Source, UnknownLabelError
@@ -310,7 +310,8 @@ class _Padded:
         padded = {k: np.zeros_like(self.first[k]) for k in self._further}
         image = np.empty((*canvas, 3), np.uint8)
         image[:] = self.fill
-        label = np.full(canvas, IGNORE, np.uint8)
+        kind = self.first["label"].dtype
+        label = np.full(canvas, ignored_id(kind), kind)
         size = (0, 0)
         if example is not None:
             height, width = size = self._checked_size(example, place)

@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from jaxseg.data import folder, pictures, splits
+from jaxseg.data import folder, image_labels, picture_files, pictures, splits
 from jaxseg.data import labels as labels_lib
 from jaxseg.data.source import Example, PictureError, Source
 
@@ -34,8 +34,8 @@ class Item(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Published(folder.Folder):
-    """A data set as its authors lay it out; see `folder.Folder` for `root` and `form`.
+class Published(folder.PairFolder):
+    """A data set as its authors lay it out; `folder.PairFolder` has `root` and `form`.
 
     Attributes:
         unseen: classes that zero-shot training may not use: the name of a split of
@@ -63,7 +63,7 @@ class Published(folder.Folder):
         return splits.apply(self.choose(stored), self.unseen)
 
     def source(self, split: str) -> Source:
-        """The pictures of one split; errors as for `folder.Folder.source`."""
+        """The pictures of one split; errors as for `folder.PairFolder.source`."""
         if self.form == "tfds":
             return self._tfds().open_split(self, split)
         items = self.items(split)
@@ -151,6 +151,12 @@ class PublishedSource:
     def name(self, index: int) -> str:
         return str(self._items[index].image)
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width, from the header of the mask if it is a picture."""
+        _, image, label = self._items[index]
+        is_picture = label is not None and label.suffix in folder.SUFFIXES
+        return picture_files.read_size(label if is_picture and label else image)
+
     def label(self, index: int) -> np.ndarray:
         """The mask alone, train ids [H, W]."""
         item = self._items[index]
@@ -163,10 +169,10 @@ class PublishedSource:
 class Decoder:
     """From a picture, a mask and annotations, as files or bytes, to an example."""
 
-    def __init__(self, labels: labels_lib.LabelSet, image_labels: bool = False):
+    def __init__(self, labels: labels_lib.LabelSet, with_image_labels: bool = False):
         self.labels = labels
         self._table = labels.lookup_table()
-        self._image_labels = image_labels
+        self._with_image_labels = with_image_labels
 
     def __call__(
         self,
@@ -195,16 +201,16 @@ class Decoder:
             pixels = pictures.read_image(image, name=image_name)
             nothing = np.full(pixels.shape[:2], self.labels.ignore, self.labels.dtype)
             example = {"image": pixels, "label": nothing}
-        if self._image_labels:
+        if self._with_image_labels:
             ids = self._table[list(annotated)] if annotated else example["label"]
-            example["image_labels"] = np.isin(np.arange(self.labels.num_classes), ids)
+            found = image_labels.from_mask(ids, self.labels.num_classes)
+            example["image_labels"] = found
         return example
 
     def label(self, mask: pictures.Picture, *, name: str) -> np.ndarray:
         """Decodes a mask alone to train ids [H, W]."""
-        raw = pictures.read_label(mask, name=name)
-        return pictures.to_train_ids(
-            raw, labels=self.labels, table=self._table, name=name
+        return pictures.read_mask(
+            mask, labels=self.labels, table=self._table, name=name
         )
 
 

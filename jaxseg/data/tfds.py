@@ -50,7 +50,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("2.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = "manual_dir is the folder of the data set."
-    folder_class: type[folder.Folder]
+    folder_class: type[folder.PairFolder]
     label_dtype: Any = np.uint8
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -183,7 +183,7 @@ BUILDERS: tuple[type[PairBuilder], ...] = (
 )
 
 
-def record_of(dataset: folder.Folder, item: Item) -> dict[str, Any]:
+def record_of(dataset: folder.PairFolder, item: Item) -> dict[str, Any]:
     """The features of one picture; errors are those of its mask."""
     annotated: tuple[int, ...] = ()
     label: Any = item.label
@@ -242,7 +242,7 @@ class TfdsSource:
         return f"{self._title}/{record['name'].decode()}"
 
 
-def open_split(dataset: folder.Folder, split: str) -> Source:
+def open_split(dataset: folder.PairFolder, split: str) -> Source:
     """Opens a split of a data set's ArrayRecord copy, which is made if need be.
 
     Raises:
@@ -261,13 +261,13 @@ def open_split(dataset: folder.Folder, split: str) -> Source:
     return TfdsSource(records, decode, f"{builder.data_path}/{split}")
 
 
-def read_labels(dataset: folder.Folder) -> labels_lib.LabelSet:
+def read_labels(dataset: folder.PairFolder) -> labels_lib.LabelSet:
     """The classes as they were when the copy was made, before any are chosen."""
     return _labels(prepare(dataset))
 
 
 def prepare(
-    dataset: folder.Folder, *, progress: shards.Progress = lambda *_: None
+    dataset: folder.PairFolder, *, progress: shards.Progress = lambda *_: None
 ) -> tfds.core.DatasetBuilder:
     """Makes the ArrayRecord copy of a data set, unless there is one.
 
@@ -306,7 +306,7 @@ def prepare(
     return _builder(dataset)
 
 
-def _builder(dataset: folder.Folder) -> tfds.core.DatasetBuilder:
+def _builder(dataset: folder.PairFolder) -> tfds.core.DatasetBuilder:
     return _builder_class(dataset)(
         data_dir=str(tfds_dir(dataset)),
         file_format=tfds.core.FileFormat.ARRAY_RECORD,
@@ -324,13 +324,13 @@ def _make_folder(data_dir: pathlib.Path) -> None:
         ) from error
 
 
-def tfds_dir(dataset: folder.Folder) -> pathlib.Path:
+def tfds_dir(dataset: folder.PairFolder) -> pathlib.Path:
     """Where the copy is: `tfds_dir`, or the place of all TFDS data."""
     usual = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return pathlib.Path(config.expand(dataset.tfds_dir or usual)).absolute()
 
 
-def _builder_class(dataset: folder.Folder) -> type[PairBuilder]:
+def _builder_class(dataset: folder.PairFolder) -> type[PairBuilder]:
     for builder_class in BUILDERS:
         if builder_class.folder_class is type(dataset):
             return builder_class
@@ -344,7 +344,7 @@ def _literal(path: Any) -> str:
     return str(path).replace("$", "$$")
 
 
-def _splits(dataset: folder.Folder) -> dict[str, Sequence[Item]]:
+def _splits(dataset: folder.PairFolder) -> dict[str, Sequence[Item]]:
     """The pictures of all splits."""
     return {
         split: dataset.items(split)
@@ -354,19 +354,23 @@ def _splits(dataset: folder.Folder) -> dict[str, Sequence[Item]]:
     }
 
 
-def _notes(dataset: folder.Folder, split: str, items: Sequence[Item]) -> Sequence[str]:
+def _notes(
+    dataset: folder.PairFolder, split: str, items: Sequence[Item]
+) -> Sequence[str]:
     if isinstance(dataset, published.Published):
         return dataset.findings(split, items)
     return ()
 
 
-def _decoder(dataset: folder.Folder, stored: labels_lib.LabelSet) -> published.Decoder:
+def _decoder(
+    dataset: folder.PairFolder, stored: labels_lib.LabelSet
+) -> published.Decoder:
     if isinstance(dataset, published.Published):
         return published.Decoder(dataset.chosen(stored), dataset.image_labels)
     return published.Decoder(stored)
 
 
-def _fingerprint(dataset: folder.Folder) -> dict[str, Any]:
+def _fingerprint(dataset: folder.PairFolder) -> dict[str, Any]:
     """The classes, and a digest of names and file sizes of each split, for JSON."""
     digests = {}
     for split, items in _splits(dataset).items():
@@ -396,7 +400,7 @@ def _labels(builder: tfds.core.DatasetBuilder) -> labels_lib.LabelSet:
     return labels_lib.LabelSet(palette=palette, **tuples)
 
 
-def _check_same(builder: tfds.core.DatasetBuilder, dataset: folder.Folder) -> None:
+def _check_same(builder: tfds.core.DatasetBuilder, dataset: folder.PairFolder) -> None:
     """Refuses a copy of other pictures; a copy without its folder is taken as it is."""
     if not dataset.path.is_dir():
         return

@@ -70,6 +70,11 @@ class DeferredTransform(TrainTransform):
             int32 [8] (`Choices`), and what else the example holds.
         """
         size = example["label"].shape
+        if example["label"].dtype != np.uint8:
+            raise ValueError(
+                "data.augment_on='device' pads with the id 255, which is a class among "
+                "more than 254: set augment_on='host'"
+            )
         if any(side > room for side, room in zip(size, self.canvas, strict=True)):
             raise ValueError(
                 f"a picture of {size} (height, width) does not fit data.canvas "
@@ -170,7 +175,7 @@ def train_transform(
     return {
         **example,
         "image": pad(image, crop, start, fill=fill),
-        "label": pad(label, crop, start, fill=labels.IGNORE),
+        "label": pad(label, crop, start, fill=labels.ignored_id(label.dtype)),
     }
 
 

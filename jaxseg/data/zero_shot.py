@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from jaxseg.data import image_labels
-from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.labels import LabelSet, ignored_id
 from jaxseg.data.source import Derived, Example, Source
 
 TRAIN_IMAGES = ("ignore_unseen", "purge_unseen", "keep_unseen")
@@ -106,15 +106,24 @@ class HideUnseen(Derived):
     def __init__(self, source: Source, unseen: Sequence[int]):
         super().__init__(source)
         self._unseen = list(unseen)
-        self._table = np.arange(256, dtype=np.uint8)
-        self._table[self._unseen] = IGNORE
+        self._table = is_unseen(unseen)
 
     def change(self, example: Example) -> Example:
-        changed = {**example, "label": self._table[example["label"]]}
+        label = example["label"]
+        hidden = np.take(self._table, label, mode="clip")
+        label = np.where(hidden, label.dtype.type(ignored_id(label.dtype)), label)
+        changed = {**example, "label": label}
         if "image_labels" in example:
             changed["image_labels"] = example["image_labels"].copy()
             changed["image_labels"][self._unseen] = False
         return changed
+
+
+def is_unseen(unseen: Sequence[int]) -> np.ndarray:
+    """Whether a train id is unseen, bool; what is past the end is as the last, seen."""
+    table = np.zeros(max(unseen, default=0) + 2, bool)
+    table[list(unseen)] = True
+    return table
 
 
 class Guard:
@@ -126,8 +135,7 @@ class Guard:
 
     def __init__(self, unseen: Sequence[int]):
         self._unseen = list(unseen)
-        self._table = np.zeros(256, bool)
-        self._table[self._unseen] = True
+        self._table = is_unseen(unseen)
 
     def check(self, example: Example, name: str) -> None:
         """Raises UnseenLabelError if a label, or an image label, is of such a class.

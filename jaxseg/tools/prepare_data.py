@@ -37,7 +37,7 @@ from jaxseg.data import (
 )
 
 # The first of a data set's variants bears its plain name too.
-DATASETS: dict[str, type[folder.Folder]] = {
+DATASETS: dict[str, type[folder.PairFolder]] = {
     "ade20k": ade20k.ADE20K,
     "camvid": camvid.CamVid,
     "cityscapes": cityscapes.Cityscapes,
@@ -54,9 +54,9 @@ LONGEST_TABLE = 40  # classes
 MOST_PROBLEMS = 10
 
 
-def names() -> dict[str, tuple[type[folder.Folder], dict[str, Any]]]:
+def names() -> dict[str, tuple[type[folder.PairFolder], dict[str, Any]]]:
     """Data sets and their options by the names that the job takes."""
-    found: dict[str, tuple[type[folder.Folder], dict[str, Any]]] = {}
+    found: dict[str, tuple[type[folder.PairFolder], dict[str, Any]]] = {}
     for name, kind in DATASETS.items():
         found[name] = kind, {}
         for variant, options in getattr(kind, "variants", {}).items():

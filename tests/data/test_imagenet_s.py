@@ -5,9 +5,12 @@ import csv
 import numpy as np
 import pytest
 
-from jaxseg.data import imagenet_s
+from jaxseg.data import imagenet_s, pipeline
+from jaxseg.data.ignored_classes import IgnoringDataset
 from jaxseg.data.imagenet_s import ImageNetS
 from jaxseg.data.source import PictureError, UnknownLabelError
+from jaxseg.data.transforms import TrainTransform
+from jaxseg.data.zero_shot import HideUnseen
 from tests.data import layouts
 
 FIRST = ("n01443537", "n01491361", "n01531178")
@@ -111,3 +114,39 @@ def test_the_whole_of_imagenet_trains_919_classes_with_five_merged(tmp_path):
 def test_a_number_of_classes_that_is_no_subset_is_refused():
     with pytest.raises(ValueError, match="50, 300 or 919: 920"):
         ImageNetS(root="/nowhere", classes=920)
+
+
+def test_ids_above_255_reach_the_batches(tmp_path):
+    root = layouts.imagenet_s(tmp_path, ("n01440764",), (0, 255, 256, 300, 1000))
+    source = ImageNetS(root=str(root), classes=300).source("validation")
+    raw = layouts.made_ids((0, 255, 256, 300, 1000), 0)
+    expected = np.where(raw == 1000, 65535, raw)
+    np.testing.assert_array_equal(source[0]["label"], expected)
+    batches = pipeline.eval_batches(source, batch_size=1, canvas=(20, 20))
+    label = next(iter(batches))["label"]
+    batches.close()
+    assert label.dtype == np.int32
+    np.testing.assert_array_equal(label[0, :12, :16], expected)
+    assert (label[0, 12:] == 65535).all()
+
+
+def test_padding_of_a_crop_is_no_class_of_a_large_set(tmp_path):
+    root = layouts.imagenet_s(tmp_path, ("n01440764",), (0, 255, 300))
+    example = ImageNetS(root=str(root), classes=300).source("validation")[0]
+    transform = TrainTransform(crop=(64, 64), scale=(0.5, 0.5))
+    found = transform(example, np.random.default_rng(0))["label"]
+    assert found.dtype == np.uint16 and (found == 65535).any()
+    assert set(np.unique(found)) <= {0, 255, 300, 65535}
+
+
+def test_large_sets_can_hide_and_leave_out_classes(tmp_path):
+    root = layouts.imagenet_s(tmp_path, ("n01440764",), (0, 255, 256, 300, 1000))
+    dataset = ImageNetS(root=str(root), classes=300)
+    raw = layouts.made_ids((0, 255, 256, 300, 1000), 0)
+    hidden = HideUnseen(dataset.source("validation"), (256, 300))[0]["label"]
+    np.testing.assert_array_equal(hidden, np.where(raw > 255, 65535, raw))
+    fewer = IgnoringDataset(dataset, ["other"])
+    found = fewer.source("validation")[0]["label"]
+    gone = (raw == 0) | (raw == 1000)
+    np.testing.assert_array_equal(found, np.where(gone, 65535, raw - 1))
+    assert found.dtype == fewer.labels.dtype

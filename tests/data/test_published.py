@@ -8,6 +8,7 @@ import pytest
 from jaxseg.data import inputs, published
 from jaxseg.data.ade20k import ADE20K
 from jaxseg.data.cityscapes import Cityscapes
+from jaxseg.data.coco_stuff import CocoStuff10k
 from jaxseg.data.source import PictureError
 from jaxseg.data.voc import VOC
 from tests.data import layouts
@@ -111,3 +112,26 @@ def test_sources_can_be_sent_to_other_processes(ade20k):
     source = ADE20K(root=str(ade20k)).source("val")
     again = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(again[0]["label"], source[0]["label"])
+
+
+@pytest.mark.parametrize("make", [layouts.voc, layouts.coco_stuff_10k])
+def test_sizes_are_those_of_the_pictures(tmp_path, make):
+    kind = {layouts.voc: VOC, layouts.coco_stuff_10k: CocoStuff10k}[make]
+    source = kind(root=str(make(tmp_path))).source("train")
+    assert source.size(1) == layouts.SIZE == source[1]["label"].shape
+
+
+def test_a_split_of_classes_reaches_the_training_batches(data_root):
+    data = dict(
+        name="voc.VOC",
+        root=str(data_root / "voc_mini"),
+        background=False,
+        unseen="voc12_15_5",
+        batch_size=8,
+        crop=(128, 128),
+    )
+    config = {"seed": 0, "data": data, "model": {}}
+    dataset = inputs.make_dataset(config)
+    with inputs.training_batches(config, dataset, start_step=0) as batches:
+        ids = {i for _ in range(5) for i in np.unique(next(batches)["label"])}
+    assert ids <= {*range(15), 255} and len(ids) > 8
