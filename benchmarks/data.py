@@ -2,14 +2,17 @@
 
     python -m benchmarks.data              crops of 512x1024 from 1024x2048 pictures
     python -m benchmarks.data --tiny       small ones, for tests
+    python -m benchmarks.data --compare    only `data_compare`: beside torch's loader,
+                                           and augmenting on the device
 
 The pictures are made (smooth colours with noise, as PNG and as JPEG of quality 95,
 masks of 19 classes) and written to a temporary folder. Reported per line: images a
 second, how many cores were busy with them (fewer than threads, where other programs
 take their share), images a second for each busy core, and the share of a thread's time
 that is decoding. Seconds are for one picture when decoding and augmenting, and for one
-batch when loading. The last lines are a training step fed with the pictures, and the
-share of the loading that it hides.
+batch when loading. Then come the loaders beside a torch DataLoader (`data_compare`).
+The last lines are a training step fed with the pictures, and the share of the loading
+that it hides.
 """
 
 import argparse
@@ -25,7 +28,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks import measure, train_step
+from benchmarks import data_compare, measure, train_step
 from jaxseg.data import extras, folder, loaders, pictures, pipeline, transforms
 from jaxseg.data.labels import CITYSCAPES
 from jaxseg.data.source import Source
@@ -47,7 +50,9 @@ class Sizes:
 TINY = Sizes((64, 128), (32, 64), 2, 3, num_batches=4, num_steps=1)
 
 
-def write_pictures(root: pathlib.Path, sizes: Sizes, suffix: str) -> Source:
+def write_pictures(
+    root: pathlib.Path, sizes: Sizes | data_compare.Kind, suffix: str
+) -> Source:
     """Writes made pictures and masks of 19 classes, and opens them as a source."""
     rng = np.random.default_rng(0)
     height, width = sizes.picture
@@ -162,6 +167,18 @@ def measure_all(sizes: Sizes) -> Iterator[dict[str, object]]:
                 )
 
 
+def compare(*, tiny: bool) -> Iterator[dict[str, object]]:
+    """Our loaders beside torch's, and augmentation on the device beside the host's."""
+    kinds = data_compare.TINY if tiny else data_compare.KINDS
+    yield from data_compare.compare(kinds, write_pictures)
+    for kind in kinds:
+        with tempfile.TemporaryDirectory() as root:
+            source = write_pictures(pathlib.Path(root), kind, kind.suffix)
+            yield from data_compare.augment_on_device(
+                source, kind, repeats=1 if tiny else 5
+            )
+
+
 def measure_step(root: str, sizes: Sizes, config_name: str) -> Iterator[dict]:
     """Feeds a training step with these pictures: how much of the loading it hides."""
     config = train_step.load_config(config_name)
@@ -201,10 +218,16 @@ def main() -> None:
         default="configs/supervised_cityscapes.py:mobilenet",
         help="whose step is fed, its own data set aside",
     )
+    parser.add_argument("--compare", action="store_true", help="only with torch's")
     options = parser.parse_args()
     sizes = TINY if options.tiny else Sizes()
-    for line in measure_all(sizes):
+    if not options.compare:
+        for line in measure_all(sizes):
+            measure.report(line)
+    for line in compare(tiny=options.tiny):
         measure.report(line)
+    if options.compare:
+        return
     with tempfile.TemporaryDirectory() as root:
         write_pictures(pathlib.Path(root), sizes, ".png")
         for line in measure_step(root, sizes, options.config):

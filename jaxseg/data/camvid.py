@@ -2,19 +2,24 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import ClassVar
 
-from jaxseg.data import folder
+from jaxseg.data import folder, published
 from jaxseg.data import labels as labels_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CamVid(folder.Folder):
-    """CamVid in SegNet's layout, or in one folder per split; see `folder.Folder`.
+class CamVid(published.Published):
+    """CamVid in SegNet's layout, or in one folder per split.
 
     A class table in the folder (`classes.json`) overrides SegNet's ids, in which void
     is 11. If it names the classes of CamVid, train ids, spelling and colours are the
-    usual ones whatever the table has, so that one checkpoint fits every copy.
+    usual ones whatever the table has, so that one checkpoint fits every copy. Options
+    are those of `published.Published`.
+
+    SegNet's repository states CC BY-NC 4.0, for personal and research use. The
+    pictures: Brostow, Fauqueur and Cipolla, Pattern Recognition Letters 2009.
     """
 
     root: str = "$JAXSEG_DATA/camvid"
@@ -32,6 +37,9 @@ class CamVid(folder.Folder):
         "and in both\n"
         "  classes.json       optional: ids, names, colours and the ignored id"
     )
+
+    def published_sizes(self) -> Mapping[str, int]:
+        return {"train": 367, "val": 101, "test": 233}
 
     def read_labels(self) -> labels_lib.LabelSet:
         self.check_exists()

@@ -1,40 +1,56 @@
-"""Pairs of picture and mask files in a folder, and the class table beside them.
+"""Pairs of picture and mask files in a folder, and the classes they hold.
 
-Read `Folder` first: it is a data set by itself, for one's own pictures, and the base of
-the published ones, which lay their folders out otherwise.
+Read `PairFolder` first, the base of the published data sets, which lay their folders
+out otherwise; `Folder` is for one's own pictures.
 """
 
 import collections
 import dataclasses
 import functools
-import json
+import itertools
 import pathlib
 from collections.abc import Collection, Iterable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
+
+import numpy as np
 
 from jaxseg import config
-from jaxseg.data import extras, pictures
+from jaxseg.data import (
+    class_table,
+    extras,
+    found_classes,
+    pair_list,
+    picture_files,
+    pictures,
+)
 from jaxseg.data import labels as labels_lib
+from jaxseg.data.class_table import read_class_table
+from jaxseg.data.colours import ColourTable
+from jaxseg.data.labels import IGNORE, UNKNOWN
+from jaxseg.data.pair_list import PICTURE_SUFFIXES as SUFFIXES
+from jaxseg.data.pair_list import Pair
 from jaxseg.data.source import Example, Source
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-
-class Pair(NamedTuple):
-    """A picture and its mask."""
-
-    name: str
-    image: pathlib.Path
-    label: pathlib.Path
 
 
 class PairSource:
-    """Random access over a list of pairs."""
+    """Random access over a list of pairs.
 
-    def __init__(self, pairs: Sequence[Pair], labels: labels_lib.LabelSet):
+    Args:
+        pairs: the files.
+        labels: the classes.
+        colours: the classes by colour, if masks are colours instead of ids.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        labels: labels_lib.LabelSet,
+        colours: ColourTable | None = None,
+    ):
         self._pairs = tuple(pairs)
         self._labels = labels
         self._table = labels.lookup_table()
+        self._colours = colours
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -42,16 +58,33 @@ class PairSource:
     def __getitem__(self, index: int) -> Example:
         _, image, label = self._pairs[index]
         return pictures.read_example(
-            image, label, labels=self._labels, table=self._table
+            image,
+            label,
+            labels=self._labels,
+            table=self._table,
+            colours=self._colours,
         )
 
     def name(self, index: int) -> str:
         return str(self._pairs[index].image)
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width, from the header of the mask, to which photos are turned."""
+        return picture_files.read_size(self._pairs[index].label)
+
+    def label(self, index: int) -> np.ndarray:
+        """The mask alone, train ids [H, W]."""
+        return pictures.read_mask(
+            self._pairs[index].label,
+            labels=self._labels,
+            table=self._table,
+            colours=self._colours,
+        )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Folder:
-    """A folder of `<split>/images`, `<split>/labels` and `classes.json`.
+class PairFolder:
+    """A folder of pairs, by default `<split>/images` and `<split>/masks`.
 
     Attributes:
         root: the folder; $VARIABLES and ~ are expanded.
@@ -69,16 +102,17 @@ class Folder:
     title: ClassVar[str] = "data set"
     origin: ClassVar[str] = "your own pictures"
     layout: ClassVar[str] = (
-        "  classes.json               {'ignore_id': 255, 'classes': [{'id': 0, "
-        "'name': 'sky', 'rgb': [128, 128, 128]}, ...]}\n"
-        "  <split>/images/NAME.jpg    or .png\n"
-        "  <split>/labels/NAME.png    one class id per pixel\n"
-        "  <split>/list.txt           optional: the NAMEs to use, one a line"
+        "  <split>/images/NAME.jpg   or .png, .tif, .webp, .bmp; <split> is train, "
+        "val, ...\n"
+        "  <split>/masks/NAME.png    one class id per pixel; or <split>/labels\n"
+        "  <split>/list.txt          optional: the NAMEs to use, one a line\n"
+        f"  classes.json              {class_table.EXAMPLE}"
     )
 
     def __post_init__(self):
-        if self.form not in ("folder", "tfds"):
-            raise ValueError(f"config.data.form is 'folder' or 'tfds': {self.form!r}")
+        if not self.root:
+            raise ValueError("config.data.root is the folder to read: give it")
+        _check_choice("form", self.form, ("folder", "tfds"))
 
     @functools.cached_property
     def path(self) -> pathlib.Path:
@@ -150,9 +184,19 @@ class Folder:
     def find_files(
         self, split: str
     ) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
-        """The pictures and the masks of a split by name, sorted."""
+        """The pictures and the masks of a split by name, sorted.
+
+        Raises:
+            ValueError: if it is not clear which files they are.
+        """
         folder = self.path / split
-        return files_by_name(folder / "images"), files_by_name(folder / "labels")
+        masks = [folder / n for n in ("masks", "labels") if (folder / n).is_dir()]
+        if len(masks) > 1:
+            raise ValueError(
+                f"{folder} has both masks and labels: remove or rename one of them"
+            )
+        found = files_by_name(masks[0]) if masks else {}
+        return files_by_name(folder / "images"), found
 
     def read_list(self, split: str) -> list[str] | None:
         """The names to use, in order, or None for all that are there."""
@@ -201,11 +245,140 @@ class Folder:
             )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Folder(PairFolder):
+    """A user's own pictures: `<split>/images` and `<split>/masks`, or lists of pairs.
+
+    Classes are those of `classes.json`. Without one they are the ids that the masks
+    hold, all of which are read for it, once; see `found_classes`.
+
+    Attributes:
+        class_ids: the ids in the masks that are classes, in train-id order; empty for
+            those of the table or, without one, those found.
+        ignore_id: an id, or several, that is left unlabelled besides the one of the
+            table, which is 255 without one. A class that is ignored is none.
+        unknown: "raise" at an id (or colour) in a mask that is neither a class nor
+            ignored; or "ignore", which leaves such pixels unlabelled.
+        masks: "ids" for grey or palette pictures whose values are ids; "rgb" for
+            colours, which the `rgb` of each class in classes.json explains.
+    """
+
+    class_ids: tuple[int, ...] = ()
+    ignore_id: int | tuple[int, ...] = ()
+    unknown: str = "raise"
+    masks: str = "ids"
+
+    layout: ClassVar[str] = (
+        "  <split>/images/NAME.jpg   or .png, .tif, .webp, .bmp; <split> is train, "
+        "val, ...\n"
+        "  <split>/masks/NAME.png    one class id per pixel; or <split>/labels\n"
+        "  <split>/list.txt          optional: the NAMEs to use, one a line\n"
+        "  <split>.txt or .csv       instead of these: a picture and its mask a line\n"
+        f"  classes.json              optional: {class_table.EXAMPLE}"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_choice("unknown", self.unknown, ("raise", "ignore"))
+        _check_choice("masks", self.masks, ("ids", "rgb"))
+        choices = (self.class_ids, self.ignore_id, self.unknown, self.masks)
+        if self.form == "tfds" and choices != ((), (), "raise", "ids"):
+            raise ValueError(
+                "config.data.class_ids, ignore_id, unknown and masks are for "
+                'form="folder": an ArrayRecord copy keeps the classes of its folder, '
+                "which classes.json may change"
+            )
+
+    @functools.cached_property
+    def labels(self) -> labels_lib.LabelSet:
+        """The classes, of the folder (or of its ArrayRecord copy), as chosen."""
+        if self.form == "tfds":
+            return self._tfds().read_labels(self)
+        return class_table.choose(
+            self.read_labels(),
+            class_ids=self.class_ids,
+            ignore_id=_as_tuple(self.ignore_id),
+            unknown=self.unknown,
+        )
+
+    @functools.cached_property
+    def colours(self) -> ColourTable | None:
+        """What the colours of the masks mean; None if their values are ids."""
+        if self.masks == "ids":
+            return None
+        ids = class_table.read_colours(self.path / "classes.json", layout=self.layout)
+        table = self.labels.lookup_table()
+        return ColourTable(
+            colours=tuple(ids),
+            train_ids=tuple(int(table[i]) for i in ids.values()),
+            unknown=IGNORE if self.unknown == "ignore" else UNKNOWN,
+        )
+
+    def source(self, split: str) -> Source:
+        if self.form == "tfds":
+            return super().source(split)
+        return PairSource(self.pairs(split), self.labels, self.colours)
+
+    def pairs(self, split: str) -> list[Pair]:
+        pairs = super().pairs(split)
+        missing = [
+            str(file)
+            for pair in pairs
+            for file in (pair.image, pair.label)
+            if not file.is_file()  # a list may name what is not there
+        ]
+        if missing:
+            raise FileNotFoundError(
+                f"{self.title} at {self.path}: {len(missing)} of {2 * len(pairs)} "
+                f"files of split {split!r} are not there: {first(missing)}. Paths of a "
+                "list are relative to its folder"
+            )
+        return pairs
+
+    def read_labels(self) -> labels_lib.LabelSet:
+        self.check_exists()
+        file = self.path / "classes.json"
+        if file.is_file():
+            return read_class_table(file, layout=self.layout)
+        if self.masks == "rgb":
+            raise FileNotFoundError(
+                f'config.data.masks="rgb" needs {file}, which says what the colours '
+                f"are: {class_table.EXAMPLE}"
+            )
+        if self.class_ids:
+            return class_table.numbered(self.class_ids)
+        masks = [self.find_files(split)[1].values() for split in self.find_splits()]
+        return found_classes.find(list(itertools.chain(*masks)), where=str(self.path))
+
+    def find_splits(self) -> tuple[str, ...]:
+        lists = pair_list.find_lists(self.path)
+        return tuple(sorted({*super().find_splits(), *lists}))
+
+    def find_files(
+        self, split: str
+    ) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
+        listed = pair_list.find_lists(self.path).get(split)
+        if listed is None:
+            return super().find_files(split)
+        if (self.path / split / "images").is_dir():
+            raise ValueError(
+                f"{self.title} has {listed} and {self.path / split / 'images'}: remove "
+                f"or rename one of them, since both say what {split!r} is"
+            )
+        pairs = pair_list.read_list(listed)
+        images = {pair.name: pair.image for pair in pairs}
+        return images, {pair.name: pair.label for pair in pairs}
+
+
+class DuplicateNameError(ValueError):
+    """Two files of a folder differ in their suffix only."""
+
+
 def files_by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """The picture files in a folder by name without suffix, sorted; none if missing.
 
     Raises:
-        ValueError: if two files differ in their suffix only.
+        DuplicateNameError: if two files differ in their suffix only.
     """
     if not folder.is_dir():
         return {}
@@ -216,7 +389,7 @@ def files_by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     ]
     twice = [n for n, k in collections.Counter(f.stem for f in files).items() if k > 1]
     if twice:
-        raise ValueError(
+        raise DuplicateNameError(
             f"{folder} holds several files of one name: {first(twice)} "
             f"({', '.join(f.name for f in files if f.stem == twice[0])}). Keep one"
         )
@@ -233,50 +406,15 @@ def read_names(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def read_class_table(
-    file: pathlib.Path, *, layout: str = Folder.layout
-) -> labels_lib.LabelSet:
-    """Reads classes.json; classes keep its order, without the ignored one.
-
-    The ignored id is `ignore_id`, or that of a class called "void" or "unlabelled" if
-    the table has no such key.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not such a table.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"no class table at {file}. Expected:\n{layout}")
-    try:
-        table = json.loads(file.read_text())
-        entries = [
-            (int(c["id"]), str(c["name"]), _colour(c["rgb"])) for c in table["classes"]
-        ]
-        ignored = _ignored_ids(table, entries)
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+def _check_choice(key: str, value: str, known: tuple[str, str]) -> None:
+    if value not in known:
         raise ValueError(
-            f"{file} is no class table ({type(error).__name__}: {error}). "
-            f"Expected:\n{layout}"
-        ) from error
-    kept = [entry for entry in entries if entry[0] not in ignored]
-    return labels_lib.LabelSet(
-        names=tuple(name for _, name, _ in kept),
-        palette=tuple(colour for _, _, colour in kept),
-        raw_ids=tuple(i for i, _, _ in kept),
-        ignored_raw_ids=ignored,
-    )
+            f"config.data.{key} is {known[0]!r} or {known[1]!r}: {value!r}"
+        )
 
 
-def _colour(rgb) -> tuple[int, int, int]:
-    red, green, blue = map(int, rgb)
-    return red, green, blue
-
-
-def _ignored_ids(table, entries) -> tuple[int, ...]:
-    if table.get("ignore_id") is not None:
-        return (int(table["ignore_id"]),)
-    void = ("void", "unlabelled", "unlabeled")
-    return tuple(i for i, name, _ in entries if name.lower() in void)
+def _as_tuple(ids: int | Sequence[int]) -> tuple[int, ...]:
+    return (ids,) if isinstance(ids, int) else tuple(ids)
 
 
 def first(names: Collection[str], count: int = 3) -> str:

@@ -2,17 +2,32 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxseg import config as config_lib
-from jaxseg.data import loaders, pipeline, transforms
-from jaxseg.data.source import Dataset
+from jaxseg.data import image_labels, loaders, pipeline, transforms, zero_shot
+from jaxseg.data.ignored_classes import IgnoringDataset
+from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.source import Dataset, Source
+from jaxseg.ops import augmentation
+
+# Keys of `config.data` that are read here; all others are somebody's arguments.
+RUN_KEYS = ("name", "split", "ignored_classes", "transform", "augment_on")
 
 
 def make_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Builds the data set that `config["data"]["name"]` names."""
-    options = _share(config["data"])[0]
-    return config_lib.make("data", options)
+    """Builds the data set that `config["data"]["name"]` names.
+
+    Without the classes of `data.ignored_classes`, if the config names any.
+    """
+    options = config["data"]
+    dataset = config_lib.make("data", _share(options).dataset)
+    ignored = config_lib.as_tuples(options.get("ignored_classes", ()))
+    if not ignored:
+        return dataset
+    return config_lib.call(
+        IgnoringDataset, {"names": ignored}, where="config.data", dataset=dataset
+    )
 
 
 def training_batches(
@@ -25,6 +40,8 @@ def training_batches(
 ) -> loaders.Batches:
     """Opens the endless training order of a run at a step.
 
+    All training pictures come from here; those of unseen classes are hidden in it.
+
     Args:
         config: a whole config; `seed` and `data` are read.
         dataset: of `make_dataset`.
@@ -32,20 +49,86 @@ def training_batches(
         process_index: of this host.
         process_count: number of hosts that share each batch.
     """
-    _, transform, loader = _share(config["data"])
-    transform = {"fill": _mean_colour(config)} | transform
+    shares = _share(config["data"])
+    source = config_lib.call(
+        training_source,
+        shares.source,
+        where="config.data",
+        source=dataset.source(config["data"].get("split", "train")),
+        labels=dataset.labels,
+    )
     return pipeline.train_batches(
-        dataset.source(config["data"].get("split", "train")),
-        transform=config_lib.call(
-            transforms.TrainTransform,
-            {key: config_lib.as_tuples(value) for key, value in transform.items()},
-            where="config.data",
-        ),
+        source,
+        transform=_transform(config, shares.transform),
         seed=config.get("seed", 0),
         start_step=start_step,
         process_index=process_index,
         process_count=process_count,
-        **loader,
+        unseen=dataset.labels.unseen,
+        **shares.loader,
+    )
+
+
+def device_augmentation(config: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
+    """What a step does to each batch first; nothing if the host has augmented it.
+
+    Args:
+        config: a whole config; `data` and the colour of padding are read.
+
+    Returns:
+        a jittable function of a batch.
+    """
+    transform = _transform(config, _share(config["data"]).transform)
+    if not isinstance(transform, transforms.DeferredTransform):
+        return dict
+
+    def augment(batch: Any) -> dict[str, Any]:
+        batch = dict(batch)
+        batch["image"], batch["label"] = augmentation.augment(
+            batch["image"],
+            batch["label"],
+            batch.pop("size"),
+            batch.pop("choices"),
+            crop=transform.crop,
+            fill=transform.fill,
+            ignore=IGNORE,
+        )
+        return batch
+
+    return augment
+
+
+def training_source(
+    source: Source,
+    labels: LabelSet,
+    *,
+    train_images: str = "ignore_unseen",
+    supervision: str = "masks",
+    image_label_background: bool = True,
+    on_error: str = "raise",
+    num_threads: int = 2,
+) -> Source:
+    """What of a split training may see.
+
+    Args:
+        source: the pictures with all their labels.
+        labels: of the data set.
+        train_images: what becomes of unseen classes; see `zero_shot.training_source`.
+        supervision: "masks", "image_labels" or "masks_and_image_labels"; see
+            `image_labels.supervised_by`.
+        image_label_background: whether image labels know the class "background".
+        on_error: "raise" or "skip", for unreadable pictures.
+        num_threads: that read masks, where all must be looked at before.
+    """
+    seen = zero_shot.training_source(
+        source,
+        labels,
+        train_images=train_images,
+        on_error=on_error,
+        num_threads=num_threads,
+    )
+    return image_labels.supervised_by(
+        seen, labels, supervision=supervision, background=image_label_background
     )
 
 
@@ -58,7 +141,7 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> loaders.Batches:
-    """Opens one pass over a split, in order, with padding at the end.
+    """Opens one pass over a split, each picture once; see `pipeline.eval_batches`.
 
     Args:
         config: a whole config; `evals` and `data` are read.
@@ -74,6 +157,7 @@ def evaluation_batches(
         dataset.source(spec["split"]),
         batch_size=batch_size,
         canvas=config_lib.as_tuples(spec.get("canvas")) or None,
+        buckets=config_lib.as_tuples(spec.get("buckets")) or None,
         on_error=config["data"].get("on_error", "raise"),
         fill=_mean_colour(config),
         num_threads=config["data"].get("num_threads", 2),
@@ -82,32 +166,72 @@ def evaluation_batches(
     )
 
 
-def _share(
-    options: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Hands each key of `config.data` to the data set, the transform or the loader."""
-    dataset = config_lib.find("data", options["name"])
+def _transform(config: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    """The augmentation that `data.transform` names, with its keys of the config."""
+    kind = _transform_class(config["data"])
+    values = {key: config_lib.as_tuples(value) for key, value in options.items()}
+    if "fill" in inspect.signature(kind).parameters:
+        values = {"fill": _mean_colour(config)} | values
+    return config_lib.call(kind, values, where="config.data")
+
+
+def _transform_class(options: Mapping[str, Any]) -> Callable[..., Any]:
+    """What `data.transform` names, or the half of the usual one for `augment_on`."""
+    where = options.get("augment_on", "host")
+    if where not in ("host", "device"):
+        raise config_lib.ConfigError(
+            f"config.data.augment_on is 'host' or 'device', got {where!r}"
+        )
+    if "transform" not in options:
+        on_device = where == "device"
+        return transforms.DeferredTransform if on_device else transforms.TrainTransform
+    if where == "device":
+        raise config_lib.ConfigError(
+            f"config.data.transform={options['transform']!r} works on the host only: "
+            "set augment_on='host'"
+        )
+    return config_lib.find("data", options["transform"])
+
+
+class _Shares(NamedTuple):
+    """The keys of `config.data` by who takes them."""
+
+    dataset: dict[str, Any]
+    transform: dict[str, Any]
+    loader: dict[str, Any]
+    source: dict[str, Any]
+
+
+def _share(options: Mapping[str, Any]) -> _Shares:
+    """Hands each key of `config.data` to all that take it.
+
+    Raises:
+        ConfigError: if nobody does.
+    """
     takers: list[Callable[..., Any]] = [
-        dataset,
-        transforms.TrainTransform,
+        config_lib.find("data", options["name"]),
+        _transform_class(options),
         pipeline.train_batches,
+        training_source,
     ]
+    # Given by the run, not by `config.data`.
     given = {"source", "transform", "start_step", "process_index", "process_count"}
-    known = [set(inspect.signature(taker).parameters) - given for taker in takers]
-    known[2] -= {"seed"}  # of the run, not of the loader
-    shares: list[dict[str, Any]] = [{"name": options["name"]}, {}, {}]
+    given |= {"seed", "unseen", "draw", "labels"}
+    known = [set(inspect.signature(taker).parameters) for taker in takers]
+    known = [known[0], *(keys - given for keys in known[1:])]
+    shares = _Shares({"name": options["name"]}, {}, {}, {})
     for key, value in options.items():
-        if key in ("name", "split"):
+        if key in RUN_KEYS:
             continue
         owners = [
             share for share, keys in zip(shares, known, strict=True) if key in keys
         ]
         if not owners:
-            hint = config_lib.suggest(key, set().union(*known))
+            hint = config_lib.suggest(key, set(RUN_KEYS).union(*known))
             raise config_lib.ConfigError(f"config.data has no key {key!r}{hint}")
         for owner in owners:
             owner[key] = value
-    return shares[0], shares[1], shares[2]
+    return shares
 
 
 def _mean_colour(config: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Reading batches ahead, in threads of this process or by grain.
+"""Reading batches ahead, in threads, in processes or by grain.
 
 A loader is told which positions make a batch (`Share`) and how to read one (`Slot`); it
 does not know what they mean, and changes nothing about them. `ThreadBatches` needs no
@@ -38,7 +38,7 @@ class Batches(Protocol):
 
     Batches are dicts of image uint8 [B, H, W, 3] RGB, label int32 [B, H, W] with 255
     for unlabelled pixels, and valid bool [B], false for places that hold no picture;
-    B is this host's share.
+    B is this host's share. What else the examples hold is stacked likewise.
 
     Attributes:
         skipped: how many unreadable pictures the batches so far had to do without.
@@ -79,10 +79,15 @@ class Share:
                 f"process_index {self.process_index} of {self.process_count} hosts"
             )
 
-    def positions(self, step: int) -> range:
+    @property
+    def places(self) -> slice:
+        """Which places of a global batch are this host's."""
         size = self.batch_size // self.process_count
-        start = step * self.batch_size + self.process_index * size
-        return range(start, start + size)
+        return slice(self.process_index * size, (self.process_index + 1) * size)
+
+    def positions(self, step: int) -> range:
+        start = step * self.batch_size
+        return range(start, start + self.batch_size)[self.places]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,16 +154,25 @@ class _Counting(abc.ABC):
 
 
 class ThreadBatches(_Counting):
-    """Reads examples in a pool of threads and stacks them in one more."""
+    """Reads examples in a pool of threads and stacks them in one more.
+
+    Args:
+        read: gives the slot of a position.
+        steps: the positions of each batch.
+        num_threads: that read.
+        close: called when all threads have ended.
+    """
 
     def __init__(
         self,
-        read: Callable[[int], Slot],
-        steps: Iterator[Sequence[int]],
+        read: Callable[[Any], Slot],
+        steps: Iterator[Sequence[Any]],
         num_threads: int,
+        close: Callable[[], None] = lambda: None,
     ):
         super().__init__()
         self._read = read
+        self._close = close
         self._steps = steps
         self._readers = futures.ThreadPoolExecutor(num_threads, "jaxseg-read")
         self._stacker = futures.ThreadPoolExecutor(1, "jaxseg-stack")
@@ -181,6 +195,7 @@ class ThreadBatches(_Counting):
         self._ahead.clear()
         self._readers.shutdown(cancel_futures=True)
         self._stacker.shutdown(cancel_futures=True)
+        self._close()
 
 
 class GrainBatches(_Counting):
@@ -224,15 +239,26 @@ def _stack_results(slots: Sequence[futures.Future[Slot]]):
 
 
 def _stack(slots: Sequence[Slot]) -> tuple[Batch, tuple[str, ...]]:
-    labels = [slot.example["label"] for slot in slots]
-    if len({label.shape for label in labels}) > 1:
-        raise ValueError(
-            f"pictures of a batch differ in size, {sorted({x.shape for x in labels})} "
-            "(height, width): set config.data.crop, so that all are cut to it"
-        )
-    batch = {
-        "image": np.stack([slot.example["image"] for slot in slots]),
-        "label": np.stack(labels).astype(np.int32),
-        "valid": np.array([slot.valid for slot in slots]),
-    }
+    examples = [slot.example for slot in slots]
+    batch = {key: _stack_arrays(key, examples) for key in examples[0]}
+    if "label" in batch:
+        batch["label"] = batch["label"].astype(np.int32)
+    batch["valid"] = np.array([slot.valid for slot in slots])
     return batch, tuple(name for slot in slots for name in slot.skipped)
+
+
+def _stack_arrays(key: str, examples: Sequence[Example]) -> np.ndarray:
+    arrays = [np.asarray(example[key]) for example in examples]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1 and key in ("image", "label"):
+        sizes = sorted({shape[:2] for shape in shapes})
+        raise ValueError(
+            f"pictures of a batch differ in size, {sizes} (height, width): set "
+            "config.data.crop, so that all are cut to it"
+        )
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{key!r} has different shapes in one batch, {sorted(shapes)}: examples "
+            "are stacked, so each key must have one shape"
+        )
+    return np.stack(arrays)

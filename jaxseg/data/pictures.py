@@ -2,31 +2,42 @@
 
 OpenCV decodes and resizes pictures where it is installed, Pillow otherwise. The two
 may differ by a grey level in JPEGs and by more in cubic resizing (Pillow smooths when
-it shrinks), so runs to be compared bit for bit need the same one. Rotation tags (EXIF)
-are ignored by both: masks carry none, and the pair must stay aligned.
+it shrinks), so runs to be compared bit for bit need the same one.
+
+Rotation tags (EXIF) of photographs say how a viewer turns the stored pixels. Masks
+carry none, so the mask decides: where it has the size of the turned picture the
+picture is turned, where it has the stored size it stays as stored. A tag that keeps
+the size (mirrored, upside down, or a square) shows nothing of what the mask was drawn
+on; such pictures stay as stored, and `jaxseg.tools.check_data` names them.
 """
 
+import collections
 import functools
-import io
-import os
 import threading
 import types
-import zlib
-from typing import TypeAlias
+from collections.abc import Collection
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from jaxseg.data import colours as colours_lib
 from jaxseg.data import extras
 from jaxseg.data import labels as labels_lib
+from jaxseg.data.picture_files import (
+    JPEG,
+    PNG,
+    Picture,
+    name_of,
+    opened,
+    orientation,
+    pixels,
+    read_whole,
+    turned,
+    unreadable,
+)
 from jaxseg.data.source import Example, PictureError, UnknownLabelError
 
-Picture: TypeAlias = str | os.PathLike[str] | bytes  # a file, or what is in it
-
 _IMPORTING = threading.Lock()
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError)  # what bad files make it raise
 
 
 def read_example(
@@ -35,6 +46,7 @@ def read_example(
     *,
     labels: labels_lib.LabelSet,
     table: np.ndarray,
+    colours: colours_lib.ColourTable | None = None,
     image_name: str = "",
     label_name: str = "",
 ) -> Example:
@@ -44,7 +56,8 @@ def read_example(
         image: the picture, as a path or as the bytes of the file.
         label: the mask, likewise.
         labels: the classes, for messages.
-        table: [65536] int16, `labels.lookup_table()`.
+        table: [65536], `labels.lookup_table()`.
+        colours: the classes of colours, for a mask of colours instead of ids.
         image_name: what messages call the picture; its path by default.
         label_name: what messages call the mask; its path by default.
 
@@ -54,40 +67,85 @@ def read_example(
     Raises:
         PictureError: if one is unreadable, their sizes differ, or an id is unknown.
     """
-    image_name = image_name or _name(image)
-    label_name = label_name or _name(label)
-    pixels = read_image(image, name=image_name)
-    raw = read_label(label, name=label_name)
-    if pixels.shape[:2] != raw.shape:
+    image_name = image_name or name_of(image)
+    label_name = label_name or name_of(label)
+    shown = read_image(image, name=image_name)
+    ids = read_mask(label, labels=labels, table=table, colours=colours, name=label_name)
+    shown = turned_like(shown, ids.shape, image)
+    if shown.shape[:2] != ids.shape:
         raise PictureError(
-            f"{image_name} is {_size(pixels)} pixels but its label {label_name} is "
-            f"{_size(raw)}: they must be of the same size (width x height)"
+            f"{image_name} is {_size(shown)} pixels but its label {label_name} is "
+            f"{_size(ids)}: they must be of the same size (width x height)"
         )
-    ids = to_train_ids(raw, labels=labels, table=table, name=label_name)
-    return {"image": pixels, "label": ids}
+    return {"image": shown, "label": ids}
+
+
+def read_mask(
+    picture: Picture,
+    *,
+    labels: labels_lib.LabelSet,
+    table: np.ndarray,
+    colours: colours_lib.ColourTable | None = None,
+    name: str = "",
+) -> np.ndarray:
+    """Reads a mask as train ids, uint8 [H, W]; see `read_example`."""
+    name = name or name_of(picture)
+    if colours is not None:
+        return colours.train_ids_of(read_colours(picture, name=name), name=name)
+    raw = read_label(picture, name=name)
+    return to_train_ids(raw, labels=labels, table=table, name=name)
 
 
 def read_image(picture: Picture, *, name: str = "") -> np.ndarray:
-    """Decodes a colour picture.
+    """Decodes a colour picture as stored, whatever its rotation tag says.
 
-    Grey is repeated, transparency dropped, 16 bits are cut to the upper 8.
+    Grey is repeated, transparency dropped, 16 bits are cut to the upper 8, and CMYK is
+    converted without a colour profile.
 
     Returns:
         uint8 [H, W, 3], RGB.
 
     Raises:
-        PictureError: if it is missing, cut short, damaged or no picture.
+        PictureError: if it is missing, cut short, damaged, no picture, of real numbers,
+            or of more than `picture_files.MAX_PIXELS`.
     """
-    name = name or _name(picture)
-    data = _read_whole(picture, name)
-    cv2 = _opencv()
-    if cv2 is None:
-        return _image_by_pillow(data, name)
+    name = name or name_of(picture)
+    data = read_whole(picture, name)
+    with opened(data, name) as file:
+        if file.mode == "F":
+            raise unreadable(
+                name, "its pixels are real numbers, of which none says what is white"
+            )
+        cv2 = _opencv()
+        if cv2 is None:
+            return _image_by_pillow(file, name)
     mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    if pixels is None:
-        raise _unreadable(name, "it cannot be decoded")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    if decoded is None:
+        raise unreadable(name, "it cannot be decoded")
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB, dst=decoded)
+
+
+def turned_like(
+    image: np.ndarray, size: tuple[int, ...], picture: Picture
+) -> np.ndarray:
+    """Turns a picture whose tag asks for it and makes it as large as its mask.
+
+    Args:
+        image: [H, W, 3], as stored.
+        size: height and width of the mask.
+        picture: where the image is from.
+
+    Returns:
+        the image, turned if that gives it `size` and it has another as stored.
+    """
+    if image.shape[:2] in (size, size[::-1]) and image.shape[:2] != size:
+        data = read_whole(picture, name_of(picture))
+        with opened(data, name_of(picture)) as file:
+            tag = orientation(file)
+        if tag >= 5:  # those that exchange height and width
+            return np.ascontiguousarray(turned(image, tag))
+    return image
 
 
 def read_label(picture: Picture, *, name: str = "") -> np.ndarray:
@@ -102,26 +160,56 @@ def read_label(picture: Picture, *, name: str = "") -> np.ndarray:
     Raises:
         PictureError: if it is unreadable, in colour, or a JPEG.
     """
-    name = name or _name(picture)
-    data = _read_whole(picture, name)
-    if data.startswith(_JPEG):
-        raise PictureError(
-            f"label {name} is a JPEG, which does not keep ids exactly: use PNG"
-        )
-    with _opened(data, name) as file:
-        if file.mode not in ("L", "P", "1", "I") and not file.mode.startswith("I;16"):
+    name = name or name_of(picture)
+    data = _lossless(picture, name)
+    with opened(data, name) as file:
+        if not holds_ids(file):
             raise PictureError(
                 f"label {name} is a colour picture ({file.mode}): a label holds one "
                 "class id per pixel. Save it as a grey or palette PNG whose values "
-                "are ids, replacing each colour by the id of its class"
+                "are ids; or give the rgb of each class in classes.json and set "
+                'config.data.masks="rgb"'
             )
-        raw = _pixels(file, name)
+        raw = pixels(file, name)
     if raw.dtype == bool:
         return raw.astype(np.uint8)
-    if data.startswith(_PNG) and file.mode == "L" and data[24] < 8:
+    if data.startswith(PNG) and file.mode == "L" and data[24] < 8:
         # Grey PNGs of 2 or 4 bits come stretched to 0..255; the file holds small ids.
         return raw // (255 // (2 ** data[24] - 1))
     return raw
+
+
+def holds_ids(file: Image.Image) -> bool:
+    """Whether the pixels of an open file are whole numbers, not colours."""
+    return file.mode in ("L", "P", "1", "I") or file.mode.startswith("I;16")
+
+
+def read_colours(picture: Picture, *, name: str = "") -> np.ndarray:
+    """Decodes a mask to the colours that it shows; transparency is dropped.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        PictureError: if it is unreadable, a JPEG, or of more than 8 bits.
+    """
+    name = name or name_of(picture)
+    with opened(_lossless(picture, name), name) as file:
+        if file.mode in ("I", "F") or file.mode.startswith("I;16"):
+            raise PictureError(
+                f"label {name} is no picture of colours ({file.mode}): for masks of "
+                'class ids set config.data.masks="ids"'
+            )
+        return _image_by_pillow(file, name)
+
+
+def _lossless(picture: Picture, name: str) -> bytes:
+    data = read_whole(picture, name)
+    if data.startswith(JPEG):
+        raise PictureError(
+            f"label {name} is a JPEG, which does not keep ids exactly: use PNG"
+        )
+    return data
 
 
 def to_train_ids(
@@ -132,32 +220,46 @@ def to_train_ids(
     Args:
         raw: [H, W] integer ids as stored.
         labels: the classes, for the message.
-        table: [65536] int16, `labels.lookup_table()`.
+        table: [65536], `labels.lookup_table()`.
         name: the file, for the message.
 
     Returns:
-        uint8 [H, W], 255 where unlabelled.
+        [H, W] of `labels.dtype`, `labels.ignore` where unlabelled: uint8 and 255 up to
+        254 classes.
 
     Raises:
         UnknownLabelError: naming the ids that are in no list.
     """
-    ids = np.take(table, raw, mode="clip")
-    if raw.dtype.itemsize > 2:
-        ids[(raw < 0) | (raw >= len(table))] = labels_lib.UNKNOWN
-    if ids.size and ids.min() < 0:
-        values, counts = np.unique(raw[ids < 0], return_counts=True)
-        found = ", ".join(
-            f"{value} ({count} pixels)"
-            for value, count in zip(values[:5], counts[:5], strict=True)
-        )
-        more = f" and {len(values) - 5} more" if len(values) > 5 else ""
-        raise UnknownLabelError(
-            f"label {name} holds ids that no class has: {found}{more}. The classes "
-            f"have ids {_ranges(labels.class_raw_ids)}, unlabelled is "
-            f"{_ranges(labels.ignored_raw_ids) or 'none'}: add the id to the class "
-            "table (classes.json) as a class or as ignore_id, or mend the file"
-        )
-    return ids.astype(np.uint8)
+    ids = np.empty(raw.shape, labels.dtype)
+    unknown: collections.Counter[int] = collections.Counter()
+    for rows in colours_lib.row_blocks(*raw.shape):
+        block = raw[rows]
+        found = np.take(table, block, mode="clip")
+        if raw.dtype.itemsize > 2:
+            found[(block < 0) | (block >= len(table))] = labels_lib.UNKNOWN
+        if found.size and found.min() < 0:
+            values, counts = np.unique(block[found < 0], return_counts=True)
+            unknown.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        ids[rows] = found
+    if unknown:
+        raise UnknownLabelError(_unknown_ids(name, unknown, labels))
+    return ids
+
+
+def _unknown_ids(
+    name: str, unknown: "collections.Counter[int]", labels: labels_lib.LabelSet
+) -> str:
+    values = sorted(unknown)
+    found = ", ".join(f"{value} ({unknown[value]} pixels)" for value in values[:5])
+    more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+    return (
+        f"label {name} holds ids that no class has: {found}{more}. The classes "
+        f"have ids {id_ranges(labels.class_raw_ids)}, unlabelled is "
+        f"{id_ranges(labels.ignored_raw_ids) or 'none'}: add the id to the class "
+        "table (classes.json), or leave such pixels unlabelled by "
+        f"config.data.ignore_id={tuple(values[:5])}, or all unknown ids by "
+        'config.data.unknown="ignore"'
+    )
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -213,85 +315,21 @@ def _import_opencv() -> types.ModuleType | None:
     return cv2
 
 
-def _name(picture: Picture) -> str:
-    return "picture" if isinstance(picture, bytes) else os.fspath(picture)
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
 
 
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+def _image_by_pillow(file: Image.Image, name: str) -> np.ndarray:
+    if file.mode == "I" or file.mode.startswith("I;16"):
+        grey = (pixels(file, name) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if file.mode == "RGB":
+        return pixels(file, name)
+    pixels(file, name)  # decodes, so that what convert() meets is whole
+    return np.asarray(file.convert("RGB"))
 
 
-def _unreadable(name: str, why: str) -> PictureError:
-    return PictureError(
-        f"cannot read {name}: {why}. Replace the file, take it out of its list, or "
-        'pass over such pictures with on_error="skip"'
-    )
-
-
-def _read_whole(picture: Picture, name: str) -> bytes:
-    """The bytes of a file, checked for an end, since decoders fill in what lacks."""
-    if isinstance(picture, bytes):
-        data = picture
-    else:
-        try:
-            with open(picture, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise _unreadable(name, error.strerror or str(error)) from error
-    if not data:
-        raise _unreadable(name, "the file is empty")
-    # A JPEG's last scan (ff da) is followed by an end mark (ff d9). Thumbnails have
-    # both, but before the picture's own scans; inside a scan neither can occur.
-    if data.startswith(_JPEG) and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise _unreadable(name, f"the file is cut short, at {len(data)} bytes")
-    if data.startswith(_PNG):
-        _check_png(data, name)
-    return data
-
-
-def _check_png(data: bytes, name: str) -> None:
-    """Walks the chunks (length, type, data, checksum) to the one that ends a PNG."""
-    view, start = memoryview(data), len(_PNG)
-    while start + 12 <= len(data):
-        end = start + 8 + int.from_bytes(view[start : start + 4], "big")
-        if zlib.crc32(view[start + 4 : end]) != int.from_bytes(
-            view[end : end + 4], "big"
-        ):
-            break
-        if view[start + 4 : start + 8] == b"IEND":
-            return
-        start = end + 4
-    raise _unreadable(
-        name, f"the file is cut short or damaged after byte {start} of {len(data)}"
-    )
-
-
-def _opened(data: bytes, name: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        raise _unreadable(name, "it is not a picture of a known format") from error
-    except _PILLOW_ERRORS as error:
-        raise _unreadable(name, str(error)) from error
-
-
-def _pixels(file: Image.Image, name: str) -> np.ndarray:
-    try:
-        return np.asarray(file)
-    except _PILLOW_ERRORS as error:
-        raise _unreadable(name, str(error)) from error
-
-
-def _image_by_pillow(data: bytes, name: str) -> np.ndarray:
-    with _opened(data, name) as file:
-        if file.mode == "I" or file.mode.startswith("I;16"):
-            grey = (_pixels(file, name) >> 8).astype(np.uint8)
-            return np.repeat(grey[:, :, None], 3, axis=2)
-        _pixels(file, name)  # decodes, so that what convert() meets is whole
-        return np.asarray(file.convert("RGB"))
-
-
-def _ranges(ids: tuple[int, ...]) -> str:
+def id_ranges(ids: Collection[int]) -> str:
     """Writes 0, 1, 2, 5 as "0..2, 5"."""
     runs: list[list[int]] = []
     for i in sorted(ids):

@@ -7,18 +7,23 @@ without the ones before, so that a step number is all that a run must remember.
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from absl import logging
 
-from jaxseg.data.labels import IGNORE
+from jaxseg.data import buckets as buckets_lib
+from jaxseg.data.buckets import Place, Size
+from jaxseg.data.labels import ignored_id
 from jaxseg.data.loaders import Batches, GrainBatches, Share, Slot, Steps, ThreadBatches
+from jaxseg.data.processes import Workers
 from jaxseg.data.source import Example, PictureError, Source, UnknownLabelError
 from jaxseg.data.transforms import MEAN_COLOUR
+from jaxseg.data.zero_shot import Guard
 
 Transform: TypeAlias = Callable[[Example, np.random.Generator], Example]
+Draw: TypeAlias = Callable[[np.random.Generator], int]
 
 
 class Stream:
@@ -34,6 +39,9 @@ class Stream:
         seed: of orders and augmentations.
         on_error: "raise", or "skip": for an unreadable picture the next one of the
             epoch's order stands in, with the random numbers of the one it replaces.
+        unseen: train ids that no example may hold; see `zero_shot.Guard`.
+        draw: chooses the picture of a position at random instead of the epoch's order,
+            which then only counts; an unreadable picture is replaced by another draw.
     """
 
     def __init__(
@@ -43,6 +51,8 @@ class Stream:
         transform: Transform,
         seed: int,
         on_error: str = "raise",
+        unseen: Sequence[int] = (),
+        draw: Draw | None = None,
     ):
         if not len(source):
             raise ValueError("there are no pictures to train on")
@@ -50,6 +60,8 @@ class Stream:
         self._length = len(source)
         self._transform = transform
         self._seed = seed
+        self._guard = Guard(unseen)
+        self._draw = draw
         self._orders: dict[int, np.ndarray] = {}
 
     def __getitem__(self, position: int) -> Example:
@@ -57,18 +69,37 @@ class Stream:
 
     def read(self, position: int) -> Slot:
         """The example at a position, and which pictures were skipped for it."""
-        epoch, start = divmod(position, self._length)
-        order = self._order(epoch)
-        rng = np.random.default_rng((self._seed, epoch, int(order[start])))
+        rng = self._generator(position)
         skipped: list[str] = []
-        for offset in range(start, start + self._length):
-            index = int(order[offset % self._length])
+        for index in self._candidates(position, rng):
             example = self._pictures.read(index, skipped)
             if example is not None:
-                return Slot(self._transform(example, rng), True, tuple(skipped))
+                example = self._transform(example, rng)
+                self._guard.check(example, self._pictures.source.name(index))
+                return Slot(example, True, tuple(skipped))
         raise PictureError(
             f"none of {self._length} pictures can be read; the first is {skipped[0]}"
         )
+
+    def name(self, position: int) -> str:
+        """Which picture lies at a position, for messages."""
+        first = next(self._candidates(position, self._generator(position)))
+        return self._pictures.source.name(first)
+
+    def _generator(self, position: int) -> np.random.Generator:
+        epoch, start = divmod(position, self._length)
+        picture = int(self._order(epoch)[start])
+        return np.random.default_rng((self._seed, epoch, picture))
+
+    def _candidates(self, position: int, rng: np.random.Generator) -> Iterator[int]:
+        """The picture of a position, and those to try if it cannot be read."""
+        epoch, start = divmod(position, self._length)
+        order = self._order(epoch)
+        for place in range(start, start + self._length):
+            if self._draw is None:
+                yield int(order[place % self._length])
+            else:
+                yield self._draw(rng)
 
     def _order(self, epoch: int) -> np.ndarray:
         order = self._orders.get(epoch)
@@ -98,6 +129,8 @@ def train_batches(
     num_threads: int = 2,
     num_workers: int = 0,
     on_error: str = "raise",
+    unseen: Sequence[int] = (),
+    draw: Draw | None = None,
 ) -> Batches:
     """Opens the training order at a step.
 
@@ -115,50 +148,72 @@ def train_batches(
         process_index: of this host.
         process_count: number of hosts.
         loader: "threads", which needs no package, or "grain".
-        num_threads: that decode.
-        num_workers: processes that decode; grain only, and 0 for none.
+        num_threads: that decode, in each worker if there are any. OpenCV lets them run
+            side by side; where Pillow and NumPy do the work, processes are faster.
+        num_workers: processes that decode; 0 for threads of this process.
         on_error: "raise" or "skip", for unreadable pictures; see `Stream`.
+        unseen: train ids that no batch may hold; an example that does is an error.
+        draw: instead of the epochs' order, for instance `episodes.ByClass`.
     """
-    stream = Stream(source, transform=transform, seed=seed, on_error=on_error)
+    stream = Stream(
+        source,
+        transform=transform,
+        seed=seed,
+        on_error=on_error,
+        unseen=unseen,
+        draw=draw,
+    )
     share = Share(batch_size, process_index, process_count)
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+    if num_workers < 0:
+        raise ValueError(f"num_workers must be at least 0, got {num_workers}")
     if loader == "grain":
         return GrainBatches(
             Steps(stream.read, share, start_step), num_threads, num_workers
         )
     if loader != "threads":
         raise ValueError(f"data.loader is 'threads' or 'grain', got {loader!r}")
-    if num_workers:
-        raise ValueError(
-            f"data.num_workers={num_workers} needs data.loader='grain'; the loader "
-            "'threads' has num_threads only"
-        )
     steps = (share.positions(step) for step in itertools.count(start_step))
-    return ThreadBatches(stream.read, steps, num_threads)
+    if not num_workers:
+        return ThreadBatches(stream.read, steps, num_threads)
+    workers = Workers(
+        stream.read, name=stream.name, num_workers=num_workers, num_threads=num_threads
+    )
+    num_threads *= num_workers
+    return ThreadBatches(workers.read, steps, num_threads, workers.close)
 
 
 def eval_batches(
     source: Source,
     *,
     batch_size: int,
-    canvas: tuple[int, int] | None = None,
+    canvas: Size | None = None,
+    buckets: int | Sequence[Size] | None = None,
     on_error: str = "raise",
     process_index: int = 0,
     process_count: int = 1,
     num_threads: int = 2,
     fill: tuple[int, int, int] = MEAN_COLOUR,
 ) -> Batches:
-    """Opens one pass over all pictures in order, unaugmented.
+    """Opens one pass over all pictures, each once, unaugmented.
 
-    All hosts get the same number of batches; places past the end, and of pictures
-    that cannot be read, are `valid=False` with all pixels unlabelled.
+    All hosts get the same number of batches, of the same shapes in the same order;
+    places past the end, and of pictures that cannot be read, are `valid=False` with
+    all pixels unlabelled. Pictures lie in the upper left of their canvas. Beside what
+    all batches hold there are size int32 [B, 2], the true height and width, and index
+    int32 [B], the position in the split; 0, 0 and -1 for padding.
 
     Args:
         source: the pictures.
         batch_size: pictures in the global batch, as for `train_batches`.
         canvas: height and width to fill up to, at the bottom and on the right, if
-            pictures differ in size; added pixels are unlabelled.
+            pictures differ in size; added pixels are unlabelled. The order of the
+            batches is that of the split.
+        buckets: several canvases instead, of which each picture takes the smallest
+            that holds it, or how many to choose at most for the sizes of the split
+            (see `buckets.choose`). A batch is of one canvas, the largest come first,
+            and the pictures of one canvas are in the order of the split.
         on_error: "raise" or "skip", for unreadable pictures.
         process_index: of this host.
         process_count: number of hosts.
@@ -166,10 +221,43 @@ def eval_batches(
         fill: the colour of what is added.
     """
     share = Share(batch_size, process_index, process_count)
-    reader = _InOrder(source, canvas, _checked(on_error), fill)
-    num_steps = -(-len(source) // batch_size)
-    steps = (share.positions(step) for step in range(num_steps))
+    _checked(on_error)
+    if canvas is not None and buckets is not None:
+        raise ValueError("config.evals.<name> has canvas and buckets: give one")
+    pictures = _Pictures(source, on_error)
+    first = _first_readable(pictures, len(source)) if len(source) else {}
+    if buckets is not None:
+        places = _bucketed(source, buckets, batch_size, on_error, num_threads)
+        fixed = True
+    else:
+        height, width = canvas or (first["label"].shape if first else (1, 1))
+        places = _in_order(len(source), (height, width), batch_size)
+        fixed = canvas is not None
+    reader = _Padded(pictures, first, fixed, fill)
+    steps = (batch[share.places] for batch in places)
     return ThreadBatches(reader.read, steps, num_threads)
+
+
+def _in_order(length: int, size: Size, batch_size: int) -> list[list[Place]]:
+    return [
+        [Place(i if i < length else -1, size) for i in range(start, start + batch_size)]
+        for start in range(0, length, batch_size)
+    ]
+
+
+def _bucketed(
+    source: Source,
+    buckets: int | Sequence[Size],
+    batch_size: int,
+    on_error: str,
+    num_threads: int,
+) -> list[list[Place]]:
+    sizes = buckets_lib.read_sizes(source, on_error=on_error, num_threads=num_threads)
+    if isinstance(buckets, int):
+        buckets = buckets_lib.choose(sizes, max_shapes=buckets, batch_size=batch_size)
+    else:
+        buckets = [(height, width) for height, width in buckets]
+    return buckets_lib.plan(sizes, buckets, batch_size=batch_size, name=source.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,54 +285,79 @@ class _Pictures:
             return None
 
 
-class _InOrder:
-    """Slots of an evaluation: position p is picture p, padded to one size."""
+@dataclasses.dataclass(frozen=True)
+class _Padded:
+    """Slots of an evaluation: one picture each, laid on its canvas.
 
-    def __init__(self, source, canvas, on_error, fill):
-        self._pictures = _Pictures(source, on_error)
-        self._length = len(source)
-        self._fill = fill
-        self._fixed = canvas is not None
-        self._size = tuple(canvas) if self._fixed else self._first_size()
+    Attributes:
+        pictures: of the split.
+        first: one of its examples, which says what else the others hold.
+        fixed: whether canvases were asked for, rather than all of one size expected.
+        fill: the colour of what is added.
+    """
 
-    def read(self, position: int) -> Slot:
+    pictures: _Pictures
+    first: Example
+    fixed: bool
+    fill: tuple[int, int, int]
+
+    def read(self, place: Place) -> Slot:
+        index, canvas = place
         skipped: list[str] = []
         example = None
-        if position < self._length:
-            example = self._pictures.read(position, skipped)
-        image = np.empty((*self._size, 3), np.uint8)
-        image[:] = self._fill
-        label = np.full(self._size, IGNORE, np.uint8)
+        if index >= 0:
+            example = self.pictures.read(index, skipped)
+        padded = {k: np.zeros_like(self.first[k]) for k in self._further}
+        image = np.empty((*canvas, 3), np.uint8)
+        image[:] = self.fill
+        kind = self.first["label"].dtype
+        label = np.full(canvas, ignored_id(kind), kind)
+        size = (0, 0)
         if example is not None:
-            height, width = self._checked_size(example["label"].shape, position)
+            height, width = size = self._checked_size(example, place)
             image[:height, :width] = example["image"]
             label[:height, :width] = example["label"]
-        return Slot({"image": image, "label": label}, example is not None, (*skipped,))
+            padded |= {k: example[k] for k in self._further}
+        padded |= {
+            "image": image,
+            "label": label,
+            "size": np.array(size, np.int32),
+            "index": np.array(-1 if example is None else index, np.int32),
+        }
+        return Slot(padded, example is not None, tuple(skipped))
 
-    def _first_size(self) -> tuple[int, ...]:
-        skipped: list[str] = []
-        for index in range(self._length):
-            example = self._pictures.read(index, skipped)
-            if example is not None:
-                return example["label"].shape
-        what = f"; the first is {skipped[0]}" if skipped else ""
-        raise PictureError(f"none of {self._length} pictures can be read{what}")
+    @property
+    def _further(self) -> set[str]:
+        return set(self.first) - {"image", "label"}
 
-    def _checked_size(self, size, position):
-        fits = all(a <= b for a, b in zip(size, self._size, strict=True))
-        if size == self._size or (self._fixed and fits):
+    def _checked_size(self, example: Example, place: Place) -> Size:
+        size, canvas = example["label"].shape, place.canvas
+        fits = all(a <= b for a, b in zip(size, canvas, strict=True))
+        if size == canvas or (self.fixed and fits):
             return size
-        name = self._pictures.source.name(position)
-        needed = tuple(int(side) for side in np.maximum(size, self._size))
-        if self._fixed:
-            what = f"does not fit the canvas {self._size}"
+        name = self.pictures.source.name(place.picture)
+        needed = tuple(int(side) for side in np.maximum(size, canvas))
+        if self.fixed:
+            what = f"does not fit the canvas {canvas}"
         else:
-            what = f"differs from {self._size}, the size of the first picture"
+            what = f"differs from {canvas}, the size of the first picture"
         raise ValueError(
             f"{name} is {size} (height, width), which {what}: set "
             f"config.evals.<name>.canvas to at least {needed}, for instance "
-            "the largest height and width of the split"
+            "the largest height and width of the split, or config.evals.<name>.buckets "
+            "to a few such sizes or to their number"
         )
+
+
+def _first_readable(pictures: _Pictures, length: int) -> Example:
+    skipped: list[str] = []
+    for index in range(length):
+        example = pictures.read(index, skipped)
+        if example is not None:
+            return example
+    raise PictureError(
+        f"none of {length} pictures can be read; the first is {skipped[0]}"
+    )
 
 
 def _checked(on_error: str) -> str:

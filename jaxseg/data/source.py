@@ -22,7 +22,11 @@ class UnknownLabelError(PictureError):
 
 
 class Source(Protocol):
-    """The pictures of one split, readable in any order and from several threads."""
+    """The pictures of one split, readable in any order and from several threads.
+
+    A source may also have `size(index) -> (height, width)` and `label(index)`, the mask
+    alone, where they cost less than the whole example; they raise the same errors.
+    """
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -33,6 +37,8 @@ class Source(Protocol):
         Returns:
             image: uint8 [H, W, 3], RGB 0..255.
             label: uint8 [H, W], train ids, 255 where unlabelled.
+            image_labels: bool [C], which classes the picture holds, if that is known
+                from elsewhere than the mask.
 
         Raises:
             PictureError: if it cannot be read.
@@ -51,3 +57,30 @@ class Dataset(Protocol):
 
     def source(self, split: str) -> Source:
         """The pictures of one split, such as "train"."""
+
+
+class Derived:
+    """A source made of another one, picture by picture: subclasses say how.
+
+    Args:
+        source: the pictures as they are.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+        if hasattr(source, "size"):
+            self.size = source.size
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Any, /) -> Example:
+        return self.change(self.source[index])
+
+    def name(self, index: int) -> str:
+        """Which file that is, for messages."""
+        return self.source.name(index)
+
+    def change(self, example: Example) -> Example:
+        """The example that stands for one of the source's; changes no array in it."""
+        raise NotImplementedError(f"{type(self).__name__} changes nothing")

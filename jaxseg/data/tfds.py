@@ -1,35 +1,60 @@
-"""TFDS builders: a folder of pairs as ArrayRecord files, written and read without TF.
+"""TFDS builders: data sets as ArrayRecord files, written and read without TF.
 
 Read `open_split` first. Records hold the bytes of the original files, so that both
-forms of a data set decode to the same arrays; nothing is encoded anew.
+forms of a data set decode to the same arrays; only masks that are no pictures of ids
+(MATLAB files, ids in colours) become PNGs of ids.
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
 from jaxseg import config
-from jaxseg.data import camvid, cityscapes, folder, pictures
+from jaxseg.data import (
+    ade20k,
+    camvid,
+    cityscapes,
+    coco,
+    coco_stuff,
+    folder,
+    imagenet_s,
+    pascal_context,
+    published,
+    shards,
+    voc,
+)
 from jaxseg.data import labels as labels_lib
+from jaxseg.data.published import Item
 from jaxseg.data.source import Example, Source
 
 
 class PairBuilder(tfds.core.GeneratorBasedBuilder):
-    """Writes all splits of a `folder.Folder`, found at TFDS's `manual_dir`.
+    """Writes all splits of a data set, found at TFDS's `manual_dir`.
 
-    Subclasses say which.
+    Subclasses say which. Features:
+
+        image: the picture, as it is in the folder.
+        label: the mask, raw ids; one pixel where the picture has none.
+        has_label: whether it has one.
+        annotated: raw ids of classes that annotations give the picture, as text.
+        name: of the picture, without suffix.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = "manual_dir is the folder of the data set."
-    folder_class: type[folder.Folder]
+    folder_class: type[folder.PairFolder]
+    label_dtype: Any = np.uint8
 
     def _info(self) -> tfds.core.DatasetInfo:
+        label = tfds.features.Image(shape=(None, None, 1), dtype=self.label_dtype)
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.folder_class.__doc__,
@@ -37,7 +62,9 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(),
-                    "label": tfds.features.Image(shape=(None, None, 1)),
+                    "label": label,
+                    "has_label": tfds.features.Scalar(np.bool_),
+                    "annotated": tfds.features.Text(),
                     "name": tfds.features.Text(),
                 }
             ),
@@ -46,27 +73,42 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        dataset = self.folder_class(root=_literal(dl_manager.manual_dir))
+        options = self.builder_config.options if self.builder_config else {}
+        root = _literal(dl_manager.manual_dir)
+        dataset = self.folder_class(root=root, **options)
         self.info.metadata.update(_fingerprint(dataset))
         return {
-            split: self._generate_examples(dataset.pairs(split))
-            for split in dataset.splits()
+            split: self._generate_examples(dataset, items)
+            for split, items in _splits(dataset).items()
         }
 
-    def _generate_examples(self, pairs):
-        for index, pair in enumerate(pairs):
-            yield (
-                index,
-                {
-                    "image": pair.image.read_bytes(),
-                    "label": pair.label.read_bytes(),
-                    "name": pair.name,
-                },
-            )
+    def _generate_examples(self, dataset, items):
+        for index, item in enumerate(items):
+            yield index, record_of(dataset, item)
 
 
-# TFDS has a `cityscapes` in its registry, one that needs TensorFlow.
+@dataclasses.dataclass(eq=False)
+class Variant(tfds.core.BuilderConfig):
+    """A configuration of a builder: one of the variants of its data set."""
+
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _variants(kind: type[published.Published]) -> list[Variant]:
+    return [
+        Variant(name=name, options=dict(options))
+        for name, options in kind.variants.items()
+    ]
+
+
+# TFDS has data sets of some of these names in its registry, which need TensorFlow.
 with registered.skip_registration():
+
+    class ADE20K(PairBuilder):
+        """Builder of `ade20k.ADE20K`."""
+
+        name = "ade20k"
+        folder_class = ade20k.ADE20K
 
     class CamVid(PairBuilder):
         """Builder of `camvid.CamVid`."""
@@ -79,6 +121,25 @@ with registered.skip_registration():
 
         name = "cityscapes"
         folder_class = cityscapes.Cityscapes
+        BUILDER_CONFIGS = _variants(cityscapes.Cityscapes)
+
+    class COCO(PairBuilder):
+        """Builder of `coco.COCO`."""
+
+        name = "coco"
+        folder_class = coco.COCO
+
+    class CocoStuff10k(PairBuilder):
+        """Builder of `coco_stuff.CocoStuff10k`."""
+
+        name = "coco_stuff_10k"
+        folder_class = coco_stuff.CocoStuff10k
+
+    class CocoStuff164k(PairBuilder):
+        """Builder of `coco_stuff.CocoStuff164k`."""
+
+        name = "coco_stuff_164k"
+        folder_class = coco_stuff.CocoStuff164k
 
     class Folder(PairBuilder):
         """Builder of `folder.Folder`."""
@@ -86,14 +147,69 @@ with registered.skip_registration():
         name = "folder"
         folder_class = folder.Folder
 
+    class ImageNetS(PairBuilder):
+        """Builder of `imagenet_s.ImageNetS`."""
+
+        name = "imagenet_s"
+        folder_class = imagenet_s.ImageNetS
+        label_dtype = np.uint16
+        BUILDER_CONFIGS = _variants(imagenet_s.ImageNetS)
+
+    class PascalContext(PairBuilder):
+        """Builder of `pascal_context.PascalContext`."""
+
+        name = "pascal_context"
+        folder_class = pascal_context.PascalContext
+        BUILDER_CONFIGS = _variants(pascal_context.PascalContext)
+
+    class VOC(PairBuilder):
+        """Builder of `voc.VOC`."""
+
+        name = "voc"
+        folder_class = voc.VOC
+
+
+BUILDERS: tuple[type[PairBuilder], ...] = (
+    ADE20K,
+    CamVid,
+    Cityscapes,
+    COCO,
+    CocoStuff10k,
+    CocoStuff164k,
+    Folder,
+    ImageNetS,
+    PascalContext,
+    VOC,
+)
+
+
+def record_of(dataset: folder.PairFolder, item: Item) -> dict[str, Any]:
+    """The features of one picture; errors are those of its mask."""
+    annotated: tuple[int, ...] = ()
+    label: Any = item.label
+    if isinstance(dataset, published.Published):
+        annotated = dataset.annotated(item)
+        label = label and dataset.plain_mask(label)
+    if label is None:
+        ids = _builder_class(dataset).label_dtype
+        label = published.as_png(np.zeros((1, 1), ids))
+    return {
+        "image": item.image.read_bytes(),
+        "label": label
+        if isinstance(label, bytes)
+        else pathlib.Path(label).read_bytes(),
+        "has_label": item.label is not None,
+        "annotated": " ".join(map(str, annotated)),
+        "name": item.name,
+    }
+
 
 class TfdsSource:
     """Random access over a prepared split."""
 
-    def __init__(self, records: Any, labels: labels_lib.LabelSet, title: str):
+    def __init__(self, records: Any, decode: published.Decoder, title: str):
         self._records = records
-        self._labels = labels
-        self._table = labels.lookup_table()
+        self._decode = decode
         self._title = title
 
     def __len__(self) -> int:
@@ -102,11 +218,10 @@ class TfdsSource:
     def __getitem__(self, index: int) -> Example:
         record = self._records[index]
         name = self._title_of(record)
-        return pictures.read_example(
+        return self._decode(
             record["image"],
-            record["label"],
-            labels=self._labels,
-            table=self._table,
+            record["label"] if record["has_label"] else b"",
+            [int(i) for i in record["annotated"].split()],
             image_name=f"{name} (image)",
             label_name=f"{name} (label)",
         )
@@ -114,11 +229,20 @@ class TfdsSource:
     def name(self, index: int) -> str:
         return self._title_of(self._records[index])
 
+    def label(self, index: int) -> np.ndarray:
+        """The mask alone, train ids [H, W]."""
+        record = self._records[index]
+        if not record["has_label"]:
+            return self[index]["label"]
+        return self._decode.label(
+            record["label"], name=f"{self._title_of(record)} (label)"
+        )
+
     def _title_of(self, record: Any) -> str:
         return f"{self._title}/{record['name'].decode()}"
 
 
-def open_split(dataset: folder.Folder, split: str) -> Source:
+def open_split(dataset: folder.PairFolder, split: str) -> Source:
     """Opens a split of a data set's ArrayRecord copy, which is made if need be.
 
     Raises:
@@ -133,30 +257,64 @@ def open_split(dataset: folder.Folder, split: str) -> Source:
         )
     decoders = {key: tfds.decode.SkipDecoding() for key in ("image", "label")}
     records = builder.as_data_source(split, decoders=decoders)
-    title = f"{builder.data_path}/{split}"
-    return TfdsSource(records, _labels(builder), title)
+    decode = _decoder(dataset, _labels(builder))
+    return TfdsSource(records, decode, f"{builder.data_path}/{split}")
 
 
-def read_labels(dataset: folder.Folder) -> labels_lib.LabelSet:
-    """The classes as they were when the copy was made."""
+def read_labels(dataset: folder.PairFolder) -> labels_lib.LabelSet:
+    """The classes as they were when the copy was made, before any are chosen."""
     return _labels(prepare(dataset))
 
 
-def prepare(dataset: folder.Folder) -> tfds.core.DatasetBuilder:
+def prepare(
+    dataset: folder.PairFolder, *, progress: shards.Progress = lambda *_: None
+) -> tfds.core.DatasetBuilder:
     """Makes the ArrayRecord copy of a data set, unless there is one.
+
+    Args:
+        dataset: of the folder to copy.
+        progress: called as (split, pictures done, pictures in it) now and then.
 
     Raises:
         ValueError: if there is one of other pictures or classes.
         FileNotFoundError: if there is neither a copy nor a folder to make it from.
     """
-    data_dir = tfds_dir(dataset)
-    builder = _builder_class(dataset)(
-        data_dir=str(data_dir), file_format=tfds.core.FileFormat.ARRAY_RECORD
-    )
+    builder = _builder(dataset)
     if builder.info.splits:
         _check_same(builder, dataset)
         return builder
     dataset.check_exists()
+    _make_folder(tfds_dir(dataset))
+    builder.info.metadata.update(_fingerprint(dataset))
+    splits = _splits(dataset)
+    writer = shards.Writer(
+        builder,
+        record=functools.partial(record_of, dataset),
+        decode=_decoder(dataset, dataset.read_labels()),
+        progress=progress,
+    )
+    try:
+        writer.write(
+            splits,
+            fingerprint=dict(builder.info.metadata),
+            notes={split: _notes(dataset, split, splits[split]) for split in splits},
+        )
+    except OSError:
+        # Another process may have finished it meanwhile.
+        if not _builder(dataset).info.splits:
+            raise
+    return _builder(dataset)
+
+
+def _builder(dataset: folder.PairFolder) -> tfds.core.DatasetBuilder:
+    return _builder_class(dataset)(
+        data_dir=str(tfds_dir(dataset)),
+        file_format=tfds.core.FileFormat.ARRAY_RECORD,
+        config=getattr(dataset, "variant", "") or None,
+    )
+
+
+def _make_folder(data_dir: pathlib.Path) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -164,20 +322,16 @@ def prepare(dataset: folder.Folder) -> tfds.core.DatasetBuilder:
             f"cannot write to {data_dir} ({error.strerror}): set data.tfds_dir to a "
             "folder that the ArrayRecord copy may be written to"
         ) from error
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=str(dataset.path)),
-    )
-    return builder
 
 
-def tfds_dir(dataset: folder.Folder) -> pathlib.Path:
+def tfds_dir(dataset: folder.PairFolder) -> pathlib.Path:
     """Where the copy is: `tfds_dir`, or the place of all TFDS data."""
     usual = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return pathlib.Path(config.expand(dataset.tfds_dir or usual)).absolute()
 
 
-def _builder_class(dataset: folder.Folder) -> type[PairBuilder]:
-    for builder_class in (CamVid, Cityscapes, Folder):
+def _builder_class(dataset: folder.PairFolder) -> type[PairBuilder]:
+    for builder_class in BUILDERS:
         if builder_class.folder_class is type(dataset):
             return builder_class
     raise ValueError(
@@ -190,13 +344,40 @@ def _literal(path: Any) -> str:
     return str(path).replace("$", "$$")
 
 
-def _fingerprint(dataset: folder.Folder) -> dict[str, Any]:
+def _splits(dataset: folder.PairFolder) -> dict[str, Sequence[Item]]:
+    """The pictures of all splits."""
+    return {
+        split: dataset.items(split)
+        if isinstance(dataset, published.Published)
+        else [Item(*pair) for pair in dataset.pairs(split)]
+        for split in dataset.splits()
+    }
+
+
+def _notes(
+    dataset: folder.PairFolder, split: str, items: Sequence[Item]
+) -> Sequence[str]:
+    if isinstance(dataset, published.Published):
+        return dataset.findings(split, items)
+    return ()
+
+
+def _decoder(
+    dataset: folder.PairFolder, stored: labels_lib.LabelSet
+) -> published.Decoder:
+    if isinstance(dataset, published.Published):
+        return published.Decoder(dataset.chosen(stored), dataset.image_labels)
+    return published.Decoder(stored)
+
+
+def _fingerprint(dataset: folder.PairFolder) -> dict[str, Any]:
     """The classes, and a digest of names and file sizes of each split, for JSON."""
     digests = {}
-    for split in dataset.splits():
+    for split, items in _splits(dataset).items():
         lines = (
-            f"{pair.name} {os.path.getsize(pair.image)} {os.path.getsize(pair.label)}"
-            for pair in dataset.pairs(split)
+            f"{item.name} {os.path.getsize(item.image)} "
+            f"{0 if item.label is None else os.path.getsize(item.label)}"
+            for item in items
         )
         digests[split] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     classes = dataclasses.asdict(dataset.read_labels())
@@ -219,7 +400,7 @@ def _labels(builder: tfds.core.DatasetBuilder) -> labels_lib.LabelSet:
     return labels_lib.LabelSet(palette=palette, **tuples)
 
 
-def _check_same(builder: tfds.core.DatasetBuilder, dataset: folder.Folder) -> None:
+def _check_same(builder: tfds.core.DatasetBuilder, dataset: folder.PairFolder) -> None:
     """Refuses a copy of other pictures; a copy without its folder is taken as it is."""
     if not dataset.path.is_dir():
         return

@@ -6,6 +6,7 @@ code base for road scenes: resize, crop, flip, brightness, pad, in this order.
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,6 +48,80 @@ class TrainTransform:
         return train_transform(example, rng, **settings)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeferredTransform(TrainTransform):
+    """Draws what `TrainTransform` would, and leaves the work to the device.
+
+    `jaxseg.ops.augmentation` does the rest, as OpenCV resizes; a host without OpenCV
+    resizes otherwise (see `pictures`), so that its pictures would differ.
+
+    Attributes:
+        canvas: height and width that all pictures fit into; the larger they are, the
+            more is sent to the device.
+    """
+
+    canvas: tuple[int, int]
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        """Lays a picture on the canvas, upper left.
+
+        Returns:
+            image uint8 [*canvas, 3], label uint8 [*canvas], size int32 [2], choices
+            int32 [8] (`Choices`), and what else the example holds.
+        """
+        size = example["label"].shape
+        if example["label"].dtype != np.uint8:
+            raise ValueError(
+                "data.augment_on='device' pads with the id 255, which is a class among "
+                "more than 254: set augment_on='host'"
+            )
+        if any(side > room for side, room in zip(size, self.canvas, strict=True)):
+            raise ValueError(
+                f"a picture of {size} (height, width) does not fit data.canvas "
+                f"{self.canvas}: make that as large as the largest picture"
+            )
+        chosen = draw(
+            size,
+            rng,
+            crop=self.crop,
+            scale=self.scale,
+            aspect=self.aspect,
+            flip=self.flip,
+            brightness=self.brightness,
+        )
+        return {
+            **example,
+            "image": pad(example["image"], self.canvas, (0, 0), fill=self.fill),
+            "label": pad(example["label"], self.canvas, (0, 0), fill=labels.IGNORE),
+            "size": np.array(size, np.int32),
+            "choices": np.array(chosen, np.int32),
+        }
+
+
+class Choices(NamedTuple):
+    """What is drawn for one picture, in pixels; `draw` makes it.
+
+    Attributes:
+        height: of the whole picture, resized.
+        width: likewise.
+        top: of the window that is kept of it.
+        left: likewise.
+        flipped: whether the window is mirrored, 0 or 1.
+        shift: grey levels that are added.
+        above: rows of padding over the window.
+        before: columns of padding on its left.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    flipped: int
+    shift: int
+    above: int
+    before: int
+
+
 def train_transform(
     example: Example,
     rng: np.random.Generator,
@@ -61,7 +136,8 @@ def train_transform(
     """Augments one picture and its mask.
 
     Args:
-        example: image uint8 [H, W, 3], label uint8 [H, W].
+        example: image uint8 [H, W, 3], label uint8 [H, W]; what else it holds stays as
+            it is.
         rng: where all choices are drawn from, always in the same number.
         crop: height and width of the result.
         scale: the range of the factor that both sides are resized by.
@@ -75,19 +151,63 @@ def train_transform(
         image uint8 [*crop, 3], label uint8 [*crop], 255 outside the picture.
     """
     image, label = example["image"], example["label"]
-    size = resized_size(label.shape, rng.uniform(*scale), rng.uniform(*aspect))
-    rows, columns = crop_window(size, crop, rng.random(2))
+    chosen = draw(
+        label.shape,
+        rng,
+        crop=crop,
+        scale=scale,
+        aspect=aspect,
+        flip=flip,
+        brightness=brightness,
+    )
+    size, corner = (chosen.height, chosen.width), (chosen.top, chosen.left)
+    rows, columns = (
+        slice(start, start + min(side, wanted))
+        for start, side, wanted in zip(corner, size, crop, strict=True)
+    )
     # A mask is resized where it is kept only: nearest pixels do not depend on others.
     image = pictures.resize_image(image, size)[rows, columns]
     label = pictures.resize_label(label, size, rows=rows, columns=columns)
-    if rng.random() < flip:
+    if chosen.flipped:
         image, label = image[:, ::-1], label[:, ::-1]
-    image = shift_brightness(image, int(rng.integers(-brightness, brightness + 1)))
-    where = rng.random(2)
+    image = shift_brightness(image, chosen.shift)
+    start = (chosen.above, chosen.before)
     return {
-        "image": pad(image, crop, where, fill=fill),
-        "label": pad(label, crop, where, fill=labels.IGNORE),
+        **example,
+        "image": pad(image, crop, start, fill=fill),
+        "label": pad(label, crop, start, fill=labels.ignored_id(label.dtype)),
     }
+
+
+def draw(
+    size: tuple[int, ...],
+    rng: np.random.Generator,
+    *,
+    crop: tuple[int, int],
+    scale: tuple[float, float],
+    aspect: tuple[float, float],
+    flip: float,
+    brightness: int,
+) -> Choices:
+    """Draws all that is random in `train_transform`, whose arguments these are.
+
+    Args:
+        size: height and width of the picture.
+        rng: gives as many numbers whatever the size.
+        crop: see `train_transform`, as all that follow.
+        scale: a range.
+        aspect: a range.
+        flip: a probability.
+        brightness: the largest shift.
+    """
+    new_size = resized_size(size, rng.uniform(*scale), rng.uniform(*aspect))
+    kept = np.minimum(new_size, crop)
+    top, left = offset(np.subtract(new_size, kept), rng.random(2))
+    flipped = rng.random() < flip
+    shift = rng.integers(-brightness, brightness + 1)
+    above, before = offset(np.subtract(crop, kept), rng.random(2))
+    numbers = (*new_size, top, left, flipped, shift, above, before)
+    return Choices(*map(int, numbers))
 
 
 def resized_size(size: tuple[int, ...], scale: float, aspect: float) -> tuple[int, int]:
@@ -100,25 +220,10 @@ def resized_size(size: tuple[int, ...], scale: float, aspect: float) -> tuple[in
     )
 
 
-def crop_window(
-    size: tuple[int, int], crop: tuple[int, int], where: np.ndarray
-) -> tuple[slice, slice]:
-    """Rows and columns to keep: `crop`, or the whole side where that is shorter.
-
-    Args:
-        size: height and width of the picture.
-        crop: height and width wanted.
-        where: [2] in [0, 1), the position of the window in its range.
-    """
-    kept = np.minimum(size, crop)
-    start = offset(np.subtract(size, kept), where)
-    return slice(start[0], start[0] + kept[0]), slice(start[1], start[1] + kept[1])
-
-
 def pad(
     array: np.ndarray,
     size: tuple[int, int],
-    where: np.ndarray,
+    start: tuple[int, int],
     *,
     fill: int | tuple[int, int, int],
 ) -> np.ndarray:
@@ -127,13 +232,13 @@ def pad(
     Args:
         array: at most as large as `size`.
         size: height and width of the result.
-        where: [2] in [0, 1), the position in its range; 0 is top left.
+        start: its row and column there.
         fill: the value around it.
     """
     height, width = array.shape[:2]
     if (height, width) == tuple(size):
         return np.ascontiguousarray(array)
-    top, left = offset(np.subtract(size, (height, width)), where)
+    top, left = start
     padded = np.empty((*size, *array.shape[2:]), array.dtype)
     padded[:] = fill
     padded[top : top + height, left : left + width] = array

@@ -9,6 +9,7 @@ from PIL import Image
 from jaxseg.data.camvid import CamVid
 from jaxseg.data.labels import CAMVID
 from tests.data.conftest import write_pairs
+from tests.data.shares import published_shares, shares_of
 
 
 @pytest.fixture
@@ -81,13 +82,13 @@ def test_the_real_folder_has_its_published_counts(data_root):
     assert dataset.labels.palette == CAMVID.palette
 
 
-def test_real_class_shares_are_the_published_ones(data_root):
-    source = CamVid(root=str(data_root / "camvid")).source("val")
-    counts = sum(
-        np.bincount(source[i]["label"].ravel(), minlength=256) for i in range(101)
-    )
-    shares = counts / counts.sum()
-    # README of the folder: sky, road, tree, void of the validation part.
-    np.testing.assert_allclose(
-        shares[[0, 3, 5, 255]], [0.09177, 0.28953, 0.16336, 0.01703], atol=1e-5
-    )
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_real_class_shares_are_the_published_ones(data_root, split):
+    source = CamVid(root=str(data_root / "camvid")).source(split)
+    readme = (data_root / "camvid/README.md").read_text()
+    expected = published_shares(readme, split, void=11)
+    shares, pictures = shares_of(source)
+    for i, (share, count) in expected.items():
+        assert shares[i] == pytest.approx(share, abs=6e-6), i
+        assert pictures[i] == count, i
+    assert set(expected) == {*range(11), 255}

@@ -6,6 +6,7 @@ from PIL import Image
 
 from jaxseg.data.cityscapes import Cityscapes
 from jaxseg.data.labels import CITYSCAPES
+from tests.data import layouts
 from tests.data.conftest import write_pairs
 
 
@@ -57,3 +58,27 @@ def test_missing_labels_are_counted_and_the_archive_named(root):
 def test_the_error_says_where_to_get_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="(?s)leftImg8bit/.*cityscapes-dataset"):
         Cityscapes(root=str(tmp_path / "cityscapes")).source("train")
+
+
+@pytest.mark.parametrize(
+    "quality, splits",
+    [("fine", ("test", "train", "val")), ("coarse", ("train", "train_extra", "val"))],
+)
+def test_fine_and_coarse_masks_lie_side_by_side(tmp_path, quality, splits):
+    root = layouts.cityscapes(tmp_path)
+    dataset = Cityscapes(root=str(root), quality=quality)
+    assert dataset.splits() == splits
+    (pair,) = dataset.pairs("val")
+    assert pair.label.name == f"ulm_000000_000019_gt{quality.title()}_labelIds.png"
+    for split in splits:
+        assert len(dataset.source(split)) == (2 if split == "train" else 1)
+
+
+def test_blank_test_masks_are_unlabelled(tmp_path):
+    source = Cityscapes(root=str(layouts.cityscapes(tmp_path))).source("test")
+    assert (source[0]["label"] == 255).all()
+
+
+def test_another_quality_is_refused():
+    with pytest.raises(ValueError, match="'fine' or 'coarse': 'gtFine'"):
+        Cityscapes(quality="gtFine")

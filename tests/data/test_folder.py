@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxseg.data import found_classes
 from jaxseg.data.folder import Folder, PairSource, read_class_table, read_names
 from jaxseg.data.source import PictureError, UnknownLabelError
-from tests.data.conftest import write_pairs, write_table
+from tests.data.conftest import save, write_pairs, write_table
 
 
 def test_pairs_are_sorted_and_read(tree):
@@ -28,6 +29,19 @@ def test_a_list_of_pairs_is_a_source(tree):
     source = PairSource(pairs, dataset.labels)
     assert [pair.name for pair in pairs] == ["frame_02", "frame_03", "frame_00"]
     assert len(source) == 3 and source[2]["label"].shape == (24, 32)
+
+
+def test_sizes_and_masks_come_without_the_picture(tree):
+    source = Folder(root=str(tree)).source("train")
+    (tree / "train/images/frame_03.png").write_bytes(b"")
+    assert source.size(3) == (24, 32)
+    raw = np.asarray(Image.open(tree / "train/labels/frame_03.png"))
+    np.testing.assert_array_equal(source.label(3), np.where(raw == 3, 255, raw))
+
+
+def test_an_empty_root_is_an_error():
+    with pytest.raises(ValueError, match="config.data.root is the folder"):
+        Folder(root="")
 
 
 @pytest.mark.parametrize("void", [0, 255])
@@ -130,9 +144,125 @@ def test_a_broken_table_is_named(tree, text):
         _ = Folder(root=str(tree)).labels
 
 
-def test_a_missing_table_is_named(tree):
+def test_without_a_table_the_masks_tell_the_classes(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tree / "classes.json").unlink()
-    with pytest.raises(FileNotFoundError, match="no class table at .*classes.json"):
+    dataset = Folder(root=str(tree), ignore_id=3)
+    assert dataset.labels.names == ("class_0", "class_1", "class_2")
+    raw = np.asarray(Image.open(tree / "val/labels/frame_00.png"))
+    found = dataset.source("val")[0]["label"]
+    np.testing.assert_array_equal(found, np.where(raw == 3, 255, raw))
+
+
+def test_masks_of_a_split_without_pictures_count_too(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tree / "classes.json").unlink()
+    (tree / "test/images").mkdir(parents=True)
+    save(tree / "test/masks/a.png", np.full((4, 4), 9, np.uint8))
+    assert Folder(root=str(tree)).labels.class_raw_ids == (0, 1, 2, 3, 9)
+
+
+def test_classes_may_be_given_instead_of_found(tree, monkeypatch):
+    monkeypatch.setattr(found_classes, "find", None)
+    (tree / "classes.json").unlink()
+    labels = Folder(root=str(tree), class_ids=(0, 1, 2), ignore_id=(3,)).labels
+    assert labels.names == ("class_0", "class_1", "class_2")
+    assert labels.ignored_raw_ids == (3, 255)
+
+
+def test_black_and_white_masks_are_two_classes_when_said_so(tmp_path):
+    folders = (tmp_path / "train/images", tmp_path / "train/masks")
+    write_pairs(*folders, 1, raw_ids=(0, 255))
+    found = Folder(root=str(tmp_path), class_ids=(0, 255)).source("train")[0]["label"]
+    raw = np.asarray(Image.open(folders[1] / "frame_00.png"))
+    np.testing.assert_array_equal(found, raw == 255)
+
+
+def test_unknown_ids_are_unlabelled_when_said_so(tmp_path):
+    write_table(tmp_path)
+    folders = (tmp_path / "train/images", tmp_path / "train/masks")
+    write_pairs(*folders, 1, raw_ids=(0, 1, 200))
+    dataset = Folder(root=str(tmp_path), unknown="ignore")
+    raw = np.asarray(Image.open(folders[1] / "frame_00.png"))
+    found = dataset.source("train")[0]["label"]
+    np.testing.assert_array_equal(found, np.where(raw == 200, 255, raw))
+
+
+def test_masks_may_be_in_a_folder_of_either_name_but_not_of_both(tree):
+    (tree / "val/labels").rename(tree / "val/masks")
+    assert len(Folder(root=str(tree)).source("val")) == 5
+    (tree / "train/masks").mkdir()
+    with pytest.raises(ValueError, match="has both masks and labels"):
+        Folder(root=str(tree)).source("train")
+
+
+COLOURS = {0: (9, 9, 9), 1: (255, 0, 0), 2: (0, 0, 255), 255: (0, 0, 0)}
+
+
+def write_coloured(root, ids):
+    """A folder with one mask of colours, and its table."""
+    classes = [{"id": i, "name": f"c{i}", "rgb": c} for i, c in COLOURS.items()]
+    root.mkdir(parents=True, exist_ok=True)
+    table = {"ignore_id": 255, "classes": classes}
+    (root / "classes.json").write_text(json.dumps(table))
+    mask = np.array([[COLOURS.get(i, (1, 2, 3)) for i in ids]], np.uint8)
+    save(root / "train/masks/a.png", mask)
+    save(root / "train/images/a.png", mask)
+    return root
+
+
+def test_masks_of_colours_are_read_by_the_table(tmp_path):
+    root = write_coloured(tmp_path, [2, 0, 255, 1])
+    example = Folder(root=str(root), masks="rgb").source("train")[0]
+    assert example["label"].tolist() == [[2, 0, 255, 1]]
+
+
+def test_a_colour_in_no_table_is_an_error_or_unlabelled(tmp_path):
+    root = write_coloured(tmp_path, [2, 77, 77])
+    with pytest.raises(UnknownLabelError, match=r"a\.png .*\(1, 2, 3\) \(2 pixels\)"):
+        Folder(root=str(root), masks="rgb").source("train")[0]
+    source = Folder(root=str(root), masks="rgb", unknown="ignore").source("train")
+    assert source[0]["label"].tolist() == [[2, 255, 255]]
+
+
+def test_an_ignored_class_of_colours_is_unlabelled(tmp_path):
+    root = write_coloured(tmp_path, [2, 0, 1])
+    source = Folder(root=str(root), masks="rgb", ignore_id=0).source("train")
+    assert source[0]["label"].tolist() == [[1, 255, 0]]
+
+
+def test_colours_without_a_table_are_an_error(tree):
+    (tree / "classes.json").unlink()
+    with pytest.raises(FileNotFoundError, match="what the colours are"):
+        Folder(root=str(tree), masks="rgb").source("train")
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "mine.csv"])
+def test_a_list_of_pairs_is_a_split(tree, name):
+    lines = [
+        "train/images/frame_03.png,train/labels/frame_03.png",
+        "val/images/frame_01.png,val/labels/frame_01.png",
+    ]
+    (tree / name).write_text("\n".join(lines))
+    dataset = Folder(root=str(tree))
+    assert dataset.splits() == ("mine", "train", "val")
+    assert [pair.name for pair in dataset.pairs("mine")] == [
+        "train/images/frame_03",
+        "val/images/frame_01",
+    ]
+    label = dataset.source("val")[1]["label"]
+    np.testing.assert_array_equal(dataset.source("mine")[1]["label"], label)
+
+
+def test_a_file_that_a_list_of_pairs_lacks_is_named(tree):
+    (tree / "mine.txt").write_text("train/images/frame_03.png gone.png")
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 files .*gone\.png"):
+        Folder(root=str(tree)).source("mine")
+
+
+def test_a_list_and_a_folder_of_one_split_are_an_error(tree):
+    (tree / "train.txt").write_text("a.png b.png")
+    with pytest.raises(ValueError, match="both say what 'train' is"):
         Folder(root=str(tree)).source("train")
 
 
@@ -150,6 +280,19 @@ def test_a_mask_of_another_size_names_both_files(tree):
         Folder(root=str(tree)).source("train")[0]
 
 
-def test_an_unknown_form_is_refused(tree):
-    with pytest.raises(ValueError, match="'folder' or 'tfds': 'tfrecord'"):
-        Folder(root=str(tree), form="tfrecord")
+@pytest.mark.parametrize(
+    "key, value, why",
+    [
+        ("form", "tfrecord", "'folder' or 'tfds': 'tfrecord'"),
+        ("unknown", "skip", "'raise' or 'ignore': 'skip'"),
+        ("masks", "colour", "'ids' or 'rgb': 'colour'"),
+    ],
+)
+def test_an_unknown_choice_is_refused(tree, key, value, why):
+    with pytest.raises(ValueError, match=why):
+        Folder(root=str(tree), **{key: value})
+
+
+def test_choices_that_a_copy_would_not_follow_are_refused(tree):
+    with pytest.raises(ValueError, match='are for form="folder"'):
+        Folder(root=str(tree), form="tfds", ignore_id=(0,))

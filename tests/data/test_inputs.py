@@ -33,6 +33,23 @@ def test_padding_has_the_colour_that_the_model_subtracts():
     assert padded.mean() > 0.45
 
 
+def test_another_transform_takes_its_own_keys():
+    config = make_config()
+    config["data"] |= dict(
+        transform="views.MultiCrop", sizes=[16, 8], counts=[2, 3], sigma=[1.0, 1.0]
+    )
+    for key in ("crop", "scale", "aspect", "brightness"):
+        config["data"].pop(key, None)
+    batch = first(config)
+    assert batch["crops_16"].shape == (8, 2, 16, 16, 3)
+    assert batch["crops_8"].shape == (8, 3, 8, 8, 3)
+
+
+def test_image_labels_alone_hide_the_masks():
+    batch = first(make_config(data__supervision="image_labels"))
+    assert (batch["label"] == 255).all() and batch["image_labels"].any()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,9 +1,12 @@
 """Names and ids agree with the published tables, raw ids map as they say."""
 
+import json
+
 import numpy as np
 import pytest
 
-from jaxseg.data.labels import CAMVID, CITYSCAPES, IGNORE, UNKNOWN, LabelSet
+from jaxseg.data import labels as labels_lib
+from jaxseg.data.labels import CAMVID, CITYSCAPES, IGNORE, UNKNOWN, VOC, LabelSet
 
 TWO = LabelSet(names=("cat", "dog"), palette=((1, 2, 3), (4, 5, 6)))
 
@@ -48,6 +51,99 @@ def test_a_table_that_contradicts_itself_is_refused(change, message):
         LabelSet(**given)
 
 
-def test_255_classes_leave_no_room_for_the_ignore_label():
-    with pytest.raises(ValueError, match="1 to 254"):
-        LabelSet(names=("x",) * 255, palette=((0, 0, 0),) * 255)
+def made(num_classes):
+    names = tuple(f"class {i}" for i in range(num_classes))
+    colours = labels_lib.colour_map(num_classes)
+    return LabelSet(names=names, palette=colours, ignored_raw_ids=(1000,))
+
+
+@pytest.mark.parametrize(
+    "num_classes, dtype, ignore",
+    [(254, np.uint8, 255), (255, np.uint16, 65535), (920, np.uint16, 65535)],
+)
+def test_more_than_254_classes_have_wider_masks(num_classes, dtype, ignore):
+    table = made(num_classes)
+    assert table.dtype == dtype and table.ignore == ignore
+    found = table.lookup_table()
+    np.testing.assert_array_equal(found[:num_classes], np.arange(num_classes))
+    assert found[1000] == ignore and found[-1] == UNKNOWN
+
+
+def test_no_class_of_a_large_set_has_the_ignored_id():
+    ids = np.arange(920).astype(made(920).dtype)
+    assert (ids != labels_lib.ignored_id(ids.dtype)).all() and ids[255] == 255
+
+
+def test_65535_classes_leave_no_room_for_the_ignored_id():
+    with pytest.raises(ValueError, match="1 to 65534"):
+        LabelSet(names=("x",) * 65535, palette=((0, 0, 0),) * 65535)
+
+
+def test_unseen_classes_keep_their_order_and_validation_comes_last():
+    table = made(6).with_unseen(("class 4", "class 1"), validation=("class 0",))
+    assert table.unseen == (4, 1) and table.seen == (2, 3, 5, 0)
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (("cow",), r"no class is called \['cow'\]: .* cat, dog"),
+        (("cat", "cat"), "uniq"),
+    ],
+)
+def test_names_must_be_those_of_classes(names, message):
+    with pytest.raises(ValueError, match=message):
+        TWO.with_unseen(names)
+
+
+def test_pixels_of_dropped_classes_are_unlabelled():
+    table = VOC.without(("background", "cat"))
+    assert table.num_classes == 19 and "cat" not in table.names
+    found = table.lookup_table()
+    assert (found[0], found[8], found[255]) == (IGNORE,) * 3
+    assert table.names[found[9]] == "chair"
+    assert table.palette[found[9]] == VOC.palette[9]
+
+
+def test_dropped_classes_leave_the_split_of_the_others():
+    table = made(5).with_unseen(("class 3", "class 1")).without(("class 0", "class 3"))
+    assert table.names == ("class 1", "class 2", "class 4")
+    assert (table.seen, table.unseen) == ((1, 2), (0,))
+
+
+def test_colours_of_more_than_256_classes_differ():
+    colours = labels_lib.colour_map(920)
+    assert len(set(colours)) == 920 and colours[:21] == VOC.palette
+
+
+@pytest.fixture(scope="module")
+def published(data_root):
+    """Names, raw ids and colours as read from the authors' repositories."""
+    file = data_root.parent / "golden/pico/datasets.json"
+    if not file.is_file():
+        pytest.skip(f"needs the published tables at {file}")
+    return json.loads(file.read_text())
+
+
+def triple(table):
+    return list(table.names), [list(c) for c in table.palette], [*table.class_raw_ids]
+
+
+def test_tables_are_the_published_ones(published):
+    tables = {
+        "cityscapes": CITYSCAPES,
+        "camvid": CAMVID,
+        "ade20k": labels_lib.read_table("ade20k"),
+    }
+    for name, table in tables.items():
+        expected = published[name]
+        keys = ("names", "palette", "raw_ids")
+        assert triple(table) == tuple(expected[key] for key in keys), name
+
+
+def test_context_ids_are_the_published_ones(published):
+    expected = published["pascal_context"]
+    table = labels_lib.read_table("pascal_context_59", layout="trainval")
+    names, palette, raw_ids = triple(table.without(("background",)))
+    assert names == expected["names"] and palette == expected["palette"]
+    assert raw_ids == expected["raw_ids_459"]

@@ -7,9 +7,9 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from jaxseg.data import pictures
+from jaxseg.data import colours, picture_files, pictures
 from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import PictureError, UnknownLabelError
 from tests.data.conftest import save
@@ -53,11 +53,116 @@ def test_sixteen_bit_pictures_keep_the_upper_eight(decoder):
     np.testing.assert_array_equal(found, image >> 8)
 
 
-def test_rotation_tags_are_ignored(decoder):
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF", "BMP"])
+def test_other_formats_are_read(decoder, kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    image = noise(5, 7, 3)
+    found = pictures.read_image(encode(image, kind, **options))
+    np.testing.assert_array_equal(found, image)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_other_formats_cut_short_are_errors(decoder, kind, share):
+    data = encode(noise(64, 64, 3), kind)
+    with pytest.raises(PictureError, match=r"cannot read x\.dat"):
+        pictures.read_image(data[: int(len(data) * share)], name="x.dat")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_pictures_become_rgb(decoder, kind):
+    ramp = np.linspace(0, 255, 24).astype(np.uint8)
+    image = np.stack([np.tile(ramp, (16, 1))] * 3, axis=2)
+    image[:, :, 0] = 200
+    data = encode(Image.fromarray(image).convert("CMYK"), kind, quality=95)
+    assert np.abs(pictures.read_image(data).astype(int) - image).max() < 16
+
+
+def test_sixteen_bit_tiffs_keep_the_upper_eight(decoder):
+    image = noise(5, 7, high=65536)
+    found = pictures.read_image(encode(image, "TIFF"))[:, :, 0]
+    np.testing.assert_array_equal(found, image >> 8)
+
+
+def test_pictures_of_real_numbers_are_refused(decoder):
+    data = encode(noise(5, 7).astype(np.float32), "TIFF")
+    with pytest.raises(PictureError, match="real numbers"):
+        pictures.read_image(data)
+
+
+def rotated(image, tag, kind="JPEG"):
     exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by a quarter turn to show"
-    data = encode(noise(6, 10, 3), "JPEG", exif=exif)
+    exif[0x0112] = tag
+    return encode(image, kind, exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_alone_is_read_as_stored(decoder, kind):
+    data = rotated(noise(6, 10, 3), 6, kind)
     assert pictures.read_image(data).shape == (6, 10, 3)
+
+
+@pytest.mark.parametrize("tag", [5, 6, 7, 8])
+def test_a_photo_is_turned_to_the_size_of_its_mask(decoder, tag):
+    data = rotated(noise(6, 10, 3), tag, "PNG")
+    found = read_pair(data, encode(noise(10, 6, high=3)))["image"]
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(found, np.asarray(upright))
+
+
+@pytest.mark.parametrize("tag", [3, 6])
+def test_a_photo_with_a_mask_of_the_stored_size_stays_as_stored(decoder, tag):
+    image = noise(6, 10, 3)
+    found = read_pair(rotated(image, tag, "PNG"), encode(noise(6, 10, high=3)))
+    np.testing.assert_array_equal(found["image"], image)
+
+
+def test_a_picture_without_a_tag_is_not_turned(decoder):
+    with pytest.raises(PictureError, match="10x6 pixels but its label .* 6x10"):
+        read_pair(encode(noise(6, 10, 3)), encode(noise(10, 6, high=3)))
+
+
+LARGE = """
+import resource, sys, warnings
+import numpy as np
+from jaxseg.data import labels, pictures
+
+warnings.simplefilter("error")
+if sys.argv[1] == "pillow":
+    pictures._opencv = lambda: None
+classes = labels.LabelSet(names=("a", "b"), palette=((0, 0, 0),) * 2)
+found = pictures.read_example(
+    sys.argv[2], sys.argv[3], labels=classes, table=classes.lookup_table()
+)
+assert found["image"].shape == (9000, 12000, 3) and found["image"][-1, -1, 0] == 7
+assert found["label"].shape == (9000, 12000) and found["label"].max() == 1
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("library", ["opencv", "pillow"])
+def test_a_picture_of_108_megapixels_is_read_in_bounded_memory(tmp_path, library):
+    files = [tmp_path / "image.png", tmp_path / "label.png"]
+    Image.new("RGB", (12_000, 9_000), (7, 8, 9)).save(files[0], compress_level=1)
+    Image.new("L", (12_000, 9_000), 1).save(files[1], compress_level=1)
+    command = [sys.executable, "-c", LARGE, library, *files]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=120)
+    # 324 MB of picture, of which a decoder may hold a copy, and 108 MB of mask.
+    assert int(done.stdout) < 1_300
+
+
+def test_a_picture_beyond_the_limit_is_refused_by_its_header(decoder, monkeypatch):
+    monkeypatch.setattr(picture_files, "MAX_PIXELS", 34)
+    with pytest.raises(PictureError, match=r"x\.png is too large .*7x5.* into tiles"):
+        pictures.read_image(encode(noise(5, 7, 3)), name="x.png")
+
+
+def test_a_picture_that_pillow_takes_for_an_attack_is_refused():
+    header = bytearray(encode(noise(5, 7, 3)))
+    header[16:24] = (40_000).to_bytes(4, "big") * 2
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+    with pytest.raises(PictureError, match=r"x\.png is too large"):
+        pictures.read_image(bytes(header), name="x.png")
 
 
 def test_a_path_and_its_bytes_give_the_same(decoder, tmp_path):
@@ -143,8 +248,30 @@ def test_grey_masks_of_few_bits_give_small_ids():
 
 
 def test_a_coloured_mask_is_refused():
-    with pytest.raises(PictureError, match=r"m\.png is a colour picture \(RGB\)"):
+    with pytest.raises(PictureError) as error:
         pictures.read_label(encode(noise(5, 7, 3)), name="m.png")
+    for part in ("m.png is a colour picture (RGB)", 'config.data.masks="rgb"'):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_masks_of_colours_are_read_as_colours(mode):
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[1:, 2:] = (255, 0, 0)
+    data = encode(Image.fromarray(image).convert(mode))
+    np.testing.assert_array_equal(pictures.read_colours(data), image)
+
+
+def test_masks_of_sixteen_bits_have_no_colours():
+    with pytest.raises(PictureError, match='config.data.masks="ids"'):
+        pictures.read_colours(encode(noise(5, 7, high=65536)))
+
+
+@pytest.mark.parametrize("read", [pictures.read_label, pictures.read_colours])
+def test_masks_as_tiff_are_read(read):
+    ids = noise(5, 7, high=3)
+    found = read(encode(ids, "TIFF"))
+    np.testing.assert_array_equal(found if found.ndim == 2 else found[..., 0], ids)
 
 
 def test_a_jpeg_mask_is_refused():
@@ -173,7 +300,7 @@ def test_an_unknown_id_is_an_error_with_file_and_id(tmp_path):
     label = save(tmp_path / "label.png", ids)
     with pytest.raises(UnknownLabelError) as error:
         read_pair(image, label)
-    for part in (str(label), "17 (2 pixels)", "0..2", "255"):
+    for part in (str(label), "17 (2 pixels)", "0..2", "255", "ignore_id=(17,)"):
         assert part in str(error.value)
 
 
@@ -182,6 +309,15 @@ def test_ids_beyond_sixteen_bits_are_unknown():
     with pytest.raises(UnknownLabelError, match="-1 .*70000"):
         pictures.to_train_ids(
             raw, labels=THREE, table=THREE.lookup_table(), name="x.tif"
+        )
+
+
+def test_unknown_ids_are_counted_over_the_whole_mask(monkeypatch):
+    monkeypatch.setattr(colours, "_BLOCK", 14)  # blocks of two rows
+    raw = np.full((5, 7), 9, np.uint8)
+    with pytest.raises(UnknownLabelError, match=r"9 \(35 pixels\)"):
+        pictures.to_train_ids(
+            raw, labels=THREE, table=THREE.lookup_table(), name="x.png"
         )
 
 

@@ -265,6 +265,27 @@ def test_no_more_than_two_batches_are_read_ahead():
         assert len(read) == (1 + loaders.PREFETCH) * 4
 
 
+def with_further_keys(example, rng):
+    number = example["label"][0, 0]
+    return {**example, "number": number, "pair": np.array([number, 0.5], np.float32)}
+
+
+def test_further_keys_are_stacked_as_they_are():
+    batch = take(open_numbers(transform=with_further_keys), 1)[0]
+    np.testing.assert_array_equal(batch["number"], batch["label"][:, 0, 0])
+    np.testing.assert_array_equal(batch["pair"][:, 0], batch["number"])
+    assert batch["number"].dtype == np.uint8 and batch["pair"].dtype == np.float32
+
+
+def of_its_own_length(example, rng):
+    return {**example, "row": np.zeros(int(example["label"][0, 0]))}
+
+
+def test_further_keys_of_several_shapes_are_refused_by_name():
+    with pytest.raises(ValueError, match="'row' has different shapes"):
+        take(open_numbers(transform=of_its_own_length), 1)
+
+
 def test_pictures_of_several_sizes_need_a_crop():
     source = Numbers(4, sizes={2: (5, 5)})
     with pytest.raises(ValueError, match="config.data.crop"):
@@ -275,7 +296,7 @@ def test_pictures_of_several_sizes_need_a_crop():
     "change, message",
     [
         (dict(loader="torch"), "'threads' or 'grain'"),
-        (dict(num_workers=2), "loader='grain'"),
+        (dict(num_workers=-1), "num_workers must be at least 0"),
         (dict(num_threads=0), "num_threads"),
         (dict(on_error="ignore"), "'raise' or 'skip'"),
         (dict(process_count=3), "multiple of the 3 hosts"),

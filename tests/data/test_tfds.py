@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 
 from jaxseg.data import pipeline
+from jaxseg.data.ade20k import ADE20K
 from jaxseg.data.camvid import CamVid
 from jaxseg.data.cityscapes import Cityscapes
+from jaxseg.data.coco import COCO
+from jaxseg.data.coco_stuff import CocoStuff10k, CocoStuff164k
 from jaxseg.data.folder import Folder
+from jaxseg.data.imagenet_s import ImageNetS
+from jaxseg.data.pascal_context import PascalContext
 from jaxseg.data.source import PictureError
 from jaxseg.data.transforms import TrainTransform
-from tests.data.conftest import write_pairs, write_table
+from jaxseg.data.voc import VOC
+from jaxseg.tools import prepare_data
+from tests.data import layouts
+from tests.data.conftest import write_table
 
 tfds = pytest.importorskip("jaxseg.data.tfds", reason="needs the [data] extra")
 
@@ -57,13 +65,96 @@ def test_the_copy_gives_the_same_batches(tree, tmp_path, loader):
     )
 
 
-def test_cityscapes_is_copied_too(tmp_path):
-    root = tmp_path / "cityscapes"
-    images, labels = root / "leftImg8bit/train/bonn", root / "gtFine/train/bonn"
-    write_pairs(images, labels, 3, raw_ids=range(34), ending="_gtFine_labelIds")
-    for file in images.iterdir():
-        file.rename(file.with_stem(f"{file.stem}_leftImg8bit"))
-    assert_same_batches(*both(root, tmp_path, Cityscapes), crop=(20, 20), steps=2)
+MADE = {
+    "ade20k": (ADE20K, layouts.ade20k, {}),
+    "cityscapes": (Cityscapes, layouts.cityscapes, {}),
+    "coarse": (Cityscapes, layouts.cityscapes, {"quality": "coarse"}),
+    "coco": (COCO, layouts.coco, {"unseen": "coco20i_1"}),
+    "10k": (CocoStuff10k, layouts.coco_stuff_10k, {}),
+    "164k": (CocoStuff164k, layouts.coco_stuff_164k, {"classes": 182}),
+    "context": (PascalContext, layouts.pascal_context, {"background": True}),
+    "voc": (VOC, layouts.voc, {"unseen": "voc12_15_5", "background": False}),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_data_set_is_copied_with_its_options(tmp_path, name):
+    kind, make, options = MADE[name]
+    root = str(make(tmp_path / "made"))
+    folder = kind(root=root, image_labels=True, **options)
+    copy = kind(
+        root=root,
+        image_labels=True,
+        form="tfds",
+        tfds_dir=str(tmp_path / "copy"),
+        **options,
+    )
+    assert copy.labels == folder.labels
+    for split in folder.splits():
+        if split != "test" or name == "10k":
+            assert_same_examples(folder.source(split), copy.source(split))
+
+
+def assert_same_examples(left, right):
+    assert len(left) == len(right) > 0
+    for i in range(len(left)):
+        assert left[i].keys() == right[i].keys()
+        for key in left[i]:
+            np.testing.assert_array_equal(left[i][key], right[i][key])
+        np.testing.assert_array_equal(left[i]["label"], right.label(i))
+
+
+def test_imagenet_s_is_copied_with_pictures_that_have_no_masks(tmp_path):
+    root = layouts.imagenet_s(tmp_path / "made", ("n01443537",), (0, 1, 1000))
+    folder, copy = both(root, tmp_path, ImageNetS)
+    for split in folder.splits():
+        assert_same_examples(folder.source(split), copy.source(split))
+    assert (copy.source("train")[0]["label"] == 255).all()
+    features = tfds.prepare(copy).info.features
+    assert features["label"].np_dtype == np.uint16
+
+
+def test_variants_are_copied_beside_each_other(tmp_path):
+    root = layouts.cityscapes(tmp_path / "made")
+    for quality in ("fine", "coarse"):
+        copy = Cityscapes(
+            root=str(root),
+            quality=quality,
+            form="tfds",
+            tfds_dir=str(tmp_path / "copy"),
+        )
+        assert ("train_extra" in tfds.prepare(copy).info.splits) == (
+            quality == "coarse"
+        )
+        assert (tmp_path / f"copy/cityscapes/{quality}/2.0.0").is_dir()
+
+
+def test_one_copy_serves_all_splits_of_classes(tmp_path):
+    root = str(layouts.voc(tmp_path / "made"))
+    given = dict(root=root, form="tfds", tfds_dir=str(tmp_path / "copy"))
+    assert VOC(**given).labels.unseen == ()
+    assert VOC(**given, unseen="pascal5i_0").labels.unseen == (1, 2, 3, 4, 5)
+    assert VOC(**given, background=False).labels.num_classes == 20
+
+
+def test_every_data_set_has_a_builder():
+    kinds = {builder.folder_class for builder in tfds.BUILDERS}
+    assert kinds == {*prepare_data.DATASETS.values()}
+    assert {b.name for b in tfds.BUILDERS} == {*prepare_data.DATASETS}
+
+
+def test_tfds_itself_prepares_the_same(tmp_path):
+    root = layouts.pascal_context(tmp_path / "made", "33_context_labels", 34)
+    builder = tfds.PascalContext(
+        config="33", data_dir=str(tmp_path / "copy"), file_format="array_record"
+    )
+    builder.download_and_prepare(
+        download_config=tfds.tfds.download.DownloadConfig(manual_dir=str(root))
+    )
+    given = dict(root=str(root), classes=33)
+    folder = PascalContext(**given)
+    copy = PascalContext(**given, form="tfds", tfds_dir=str(tmp_path / "copy"))
+    assert_same_examples(folder.source("train"), copy.source("train"))
 
 
 def test_real_pictures_give_the_same_batches(data_root, tmp_path):
@@ -118,7 +209,7 @@ def test_the_copy_lies_where_tfds_keeps_its_data(tree, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "usual"))
     before = sorted(tree.parent.iterdir())
     Folder(root=str(tree), form="tfds").source("train")
-    assert (tmp_path / "usual/folder/1.0.0/dataset_info.json").is_file()
+    assert (tmp_path / "usual/folder/2.0.0/dataset_info.json").is_file()
     assert sorted(tree.parent.iterdir()) == [*before, tmp_path / "usual"]
 
 

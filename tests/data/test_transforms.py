@@ -5,7 +5,8 @@ import pytest
 
 from jaxseg.data.transforms import (
     TrainTransform,
-    crop_window,
+    draw,
+    offset,
     pad,
     resized_size,
     shift_brightness,
@@ -127,16 +128,44 @@ def test_the_size_follows_scale_and_aspect():
     assert resized_size((1, 1), 0.5, 1.0) == (1, 1)
 
 
-def test_windows_reach_both_ends():
-    starts = [crop_window((10, 4), (7, 8), np.array([w, w])) for w in (0, 0.26, 0.999)]
-    assert [rows.start for rows, _ in starts] == [0, 1, 3]
-    assert all(columns == slice(0, 4) for _, columns in starts)
+def test_offsets_reach_both_ends():
+    starts = [offset(np.array([3]), np.array([w]))[0] for w in (0, 0.26, 0.999)]
+    assert starts == [0, 1, 3]
 
 
 def test_padding_reaches_both_ends():
     one = np.ones((1, 1), np.uint8)
-    assert pad(one, (3, 3), np.array([0.0, 0.999]), fill=0)[0, 2] == 1
-    assert pad(one, (3, 3), np.array([0.999, 0.0]), fill=0)[2, 0] == 1
+    assert pad(one, (3, 3), (0, 2), fill=0)[0, 2] == 1
+    assert pad(one, (3, 3), (2, 0), fill=0)[2, 0] == 1
+
+
+def test_as_many_numbers_are_drawn_for_every_size():
+    settings = dict(crop=(12, 16), scale=(0.5, 2), aspect=(0.9, 1.1), flip=0.5)
+    after = []
+    for size in ((3, 4), (50, 60), (12, 16)):
+        rng = np.random.default_rng(3)
+        draw(size, rng, brightness=10, **settings)
+        after.append(rng.random())
+    assert after[0] == after[1] == after[2]
+
+
+def test_the_choices_are_those_of_the_generator_in_this_order():
+    """Runs that were begun before must go on with the same pictures."""
+    settings = dict(crop=(12, 16), scale=(0.5, 2), aspect=(0.9, 1.1), flip=0.5)
+    chosen = draw((20, 30), np.random.default_rng(6), brightness=10, **settings)
+    rng = np.random.default_rng(6)
+    size = resized_size((20, 30), rng.uniform(0.5, 2), rng.uniform(0.9, 1.1))
+    room = [max(size[0] - 12, 0), max(size[1] - 16, 0)]
+    corner = [int(w * (r + 1)) for w, r in zip(rng.random(2), room, strict=True)]
+    flipped, shift = int(rng.random() < 0.5), int(rng.integers(-10, 11))
+    missing = [max(12 - size[0], 0), max(16 - size[1], 0)]
+    start = [int(w * (r + 1)) for w, r in zip(rng.random(2), missing, strict=True)]
+    assert chosen == (*size, *corner, flipped, shift, *start)
+
+
+def test_what_else_an_example_holds_is_kept():
+    given = example() | {"image_labels": np.array([True, False])}
+    assert apply(given)["image_labels"] is given["image_labels"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxseg.data.labels import IGNORE
 from jaxseg.losses.cross_entropy import segmentation_loss
 from jaxseg.methods import base
 from jaxseg.methods.pico import loss as losses
@@ -170,7 +169,7 @@ class PiCo(base.Method):
         loss = entropy + self.contrast_weight * contrast
         # What is not finite is not remembered. That the memory waits for the contrast
         # also lets the compiler write in place, rather than into a copy of the bank.
-        known = jnp.where(jnp.isfinite(loss), labels, IGNORE)
+        known = jnp.where(jnp.isfinite(loss), labels, -1)
         state = state.replace(
             memory=self.remember(state.memory, embeddings, known, memory_rng)
         )

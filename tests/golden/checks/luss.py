@@ -1,5 +1,6 @@
 """Checks against LUSS's code and its semi-supervised networks, a file per family."""
 
+from tests.golden.checks.luss_data import mask_codec  # noqa: F401
 from tests.golden.checks.luss_matching import (  # noqa: F401
     distance_matching,
     hungarian,

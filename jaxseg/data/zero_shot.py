@@ -1,0 +1,167 @@
+"""Training that sees no pixel of an unseen class. Read `training_source` first.
+
+Every training source of a run passes through it, and the pipeline looks at each example
+once more after augmentation (`Guard`). Evaluation keeps all labels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from jaxseg.data import image_labels
+from jaxseg.data.labels import LabelSet, ignored_id
+from jaxseg.data.source import Derived, Example, Source
+
+TRAIN_IMAGES = ("ignore_unseen", "purge_unseen", "keep_unseen")
+
+
+class UnseenLabelError(ValueError):
+    """A training example holds a class that the run may not see."""
+
+
+def training_source(
+    source: Source,
+    labels: LabelSet,
+    *,
+    train_images: str = "ignore_unseen",
+    on_error: str = "raise",
+    num_threads: int = 2,
+) -> Source:
+    """Hides the unseen classes from training.
+
+    Args:
+        source: the pictures with all their labels.
+        labels: say which classes are unseen; without any the source stays as it is.
+        train_images: "ignore_unseen" keeps all pictures and makes pixels of unseen
+            classes unlabelled (SPNet, CaGNet); "purge_unseen" leaves out pictures that
+            hold any, found by reading all masks once (ZS3Net); "keep_unseen" hides
+            nothing, which only episodes can be trained with: `Guard` stops others.
+        on_error: "raise" or "skip", for masks that cannot be read meanwhile.
+        num_threads: that read them.
+
+    Raises:
+        ValueError: if no picture is left, or there is nothing to purge.
+    """
+    if train_images not in TRAIN_IMAGES:
+        raise ValueError(
+            f"data.train_images is {' or '.join(TRAIN_IMAGES)}, got {train_images!r}"
+        )
+    if train_images == "keep_unseen":
+        return source
+    if train_images == "ignore_unseen":
+        return HideUnseen(source, labels.unseen) if labels.unseen else source
+    if not labels.unseen:
+        raise ValueError(
+            "data.train_images='purge_unseen' needs unseen classes, but the labels "
+            "have none: choose a zero-shot split of the data set"
+        )
+    present = image_labels.of_all(
+        source, labels.num_classes, on_error=on_error, num_threads=num_threads
+    )
+    kept = np.flatnonzero(~present[:, labels.unseen].any(axis=1))
+    logging.info(
+        "zero-shot: %d of %d training pictures hold an unseen class and are left out",
+        len(source) - len(kept),
+        len(source),
+    )
+    if not len(kept):
+        raise ValueError(
+            f"all {len(source)} training pictures hold an unseen class: use "
+            "data.train_images='ignore_unseen'"
+        )
+    return HideUnseen(Subset(source, kept), labels.unseen)
+
+
+class Subset:
+    """Some pictures of a source, in a given order.
+
+    Args:
+        source: all pictures.
+        indices: which ones.
+    """
+
+    def __init__(self, source: Source, indices: Sequence[int] | np.ndarray):
+        self._source = source
+        self._indices = [int(i) for i in indices]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._source[self._indices[index]]
+
+    def name(self, index: int) -> str:
+        return self._source.name(self._indices[index])
+
+
+class HideUnseen(Derived):
+    """Turns pixels of unseen classes to unlabelled, and their image labels to false.
+
+    Args:
+        source: with all labels.
+        unseen: train ids.
+    """
+
+    def __init__(self, source: Source, unseen: Sequence[int]):
+        super().__init__(source)
+        self._unseen = list(unseen)
+        self._table = is_unseen(unseen)
+
+    def change(self, example: Example) -> Example:
+        label = example["label"]
+        hidden = np.take(self._table, label, mode="clip")
+        label = np.where(hidden, label.dtype.type(ignored_id(label.dtype)), label)
+        changed = {**example, "label": label}
+        if "image_labels" in example:
+            changed["image_labels"] = example["image_labels"].copy()
+            changed["image_labels"][self._unseen] = False
+        return changed
+
+
+def is_unseen(unseen: Sequence[int]) -> np.ndarray:
+    """Whether a train id is unseen, bool; what is past the end is as the last, seen."""
+    table = np.zeros(max(unseen, default=0) + 2, bool)
+    table[list(unseen)] = True
+    return table
+
+
+class Guard:
+    """Looks at examples on their way into a training batch, after all else is done.
+
+    Args:
+        unseen: train ids that none may hold.
+    """
+
+    def __init__(self, unseen: Sequence[int]):
+        self._unseen = list(unseen)
+        self._table = is_unseen(unseen)
+
+    def check(self, example: Example, name: str) -> None:
+        """Raises UnseenLabelError if a label, or an image label, is of such a class.
+
+        An example of an episode has a binary label; its `class_id` is looked at.
+        """
+        if not self._unseen:
+            return
+        found = self._ids(example)
+        if len(found):
+            raise UnseenLabelError(
+                f"{name} would be trained on with labels of the unseen classes "
+                f"{found.tolist()} (train ids). They are hidden from the data set's "
+                "pictures (data.train_images), so something after that brought them "
+                "back: look at the transform, or at the episode's class"
+            )
+
+    def _ids(self, example: Example) -> np.ndarray:
+        if "class_id" in example:
+            found = np.unique(example["class_id"])
+        elif "label" in example:
+            label = example["label"]
+            unseen = np.take(self._table, label, mode="clip")
+            found = np.unique(label[unseen]) if unseen.any() else np.array([], int)
+        else:
+            found = np.array([], int)
+        if "image_labels" in example:
+            found = np.union1d(found, np.flatnonzero(example["image_labels"]))
+        return found[np.isin(found, self._unseen)]

@@ -1,0 +1,204 @@
+"""Episodes: the published pairs, one class each, the same for the same seed."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from jaxseg.data import voc
+from jaxseg.data.episodes import (
+    ByClass,
+    Episodes,
+    Listed,
+    Pair,
+    cycled,
+    drawn,
+    from_masks,
+    match,
+    read_coco20i,
+    read_pascal5i,
+)
+from jaxseg.data.pipeline import eval_batches, train_batches
+from jaxseg.data.zero_shot import UnseenLabelError, training_source
+from tests.data.test_image_labels import LABELS, Masks
+from tests.data.test_pipeline import assert_same, take, unchanged
+
+MASKS = Masks([[0, 1, 255]], [[2, 2, 1]], [[0, 0, 0]], [[1, 0, 2]])
+PAIRS = [Pair(0, 1), Pair(1, 1), Pair(1, 2), Pair(3, 1), Pair(3, 2)]
+VOC_IDS = tuple(range(1, 21))  # after the background
+
+
+def classes(batches):
+    return np.concatenate([batch["class_id"] for batch in batches])
+
+
+def test_the_label_is_the_class_against_all_others():
+    episodes = Episodes(MASKS, PAIRS)
+    assert episodes[0]["label"].tolist() == [[0, 1, 255]]
+    assert episodes[1]["label"].tolist() == [[0, 0, 1]]
+    assert episodes[2]["label"].tolist() == [[1, 1, 0]]
+    assert episodes[2]["class_id"] == 2 and episodes.name(2) == "mask_1"
+
+
+def test_pairs_of_masks_are_the_classes_with_a_pixel():
+    assert from_masks(MASKS, (1, 2)) == PAIRS
+    assert from_masks(MASKS, (2,)) == [Pair(1, 2), Pair(3, 2)]
+
+
+def test_an_epoch_of_training_shows_every_pair_once():
+    given = dict(transform=unchanged, seed=2, batch_size=5)
+    shown = take(train_batches(Episodes(MASKS, PAIRS), **given), 2)
+    for batch in shown:
+        assert sorted(batch["class_id"]) == [1, 1, 1, 2, 2]
+        assert batch["class_id"].dtype == np.int32
+
+
+def test_drawn_training_takes_classes_equally_often():
+    pairs = [Pair(0, 1)] * 9 + [Pair(1, 2)]
+    batches = train_batches(
+        Episodes(MASKS, pairs),
+        draw=ByClass(pairs),
+        transform=unchanged,
+        seed=0,
+        batch_size=100,
+    )
+    assert 400 < (classes(take(batches, 10)) == 2).sum() < 600
+
+
+@pytest.mark.parametrize("loader", ["threads", "grain"])
+def test_draws_resume_and_are_those_of_the_seed(loader):
+    given = dict(draw=ByClass(PAIRS), transform=unchanged, batch_size=4, loader=loader)
+    source = Episodes(MASKS, PAIRS)
+    whole = take(train_batches(source, seed=3, **given), 6)
+    resumed = take(train_batches(source, seed=3, start_step=4, **given), 2)
+    assert_same(resumed, whole[4:])
+    other = take(train_batches(source, seed=4, **given), 6)
+    assert classes(other).tolist() != classes(whole).tolist()
+
+
+def test_two_hosts_draw_different_halves_of_one_batch():
+    given = dict(draw=ByClass(PAIRS), transform=unchanged, batch_size=8, seed=0)
+    source = Episodes(MASKS, PAIRS)
+    one = next(train_batches(source, **given))["class_id"]
+    hosts = [
+        next(train_batches(source, process_index=i, process_count=2, **given))
+        for i in (0, 1)
+    ]
+    np.testing.assert_array_equal(one, classes(hosts))
+
+
+def test_testing_cycles_through_the_pairs():
+    pairs = cycled(PAIRS, 12)
+    assert pairs == [*PAIRS, *PAIRS, *PAIRS[:2]]
+
+
+def test_test_draws_are_fixed_and_of_all_classes_alike():
+    pairs = [Pair(0, 1)] * 9 + [Pair(1, 2)]
+    assert drawn(pairs) == drawn(pairs) != drawn(pairs, seed=1)
+    assert len(drawn(pairs)) == 1000
+    assert 420 < sum(pair.class_id == 2 for pair in drawn(pairs)) < 580
+
+
+def test_evaluation_batches_name_the_class():
+    batch = next(eval_batches(Episodes(MASKS, PAIRS[:2]), batch_size=3))
+    assert batch["class_id"].tolist() == [1, 1, 0]
+    assert batch["valid"].tolist() == [True, True, False]
+
+
+class SizedMasks(Masks):
+    def size(self, index):
+        return self.masks[index].shape
+
+
+def test_sizes_are_those_of_the_pictures():
+    episodes = Episodes(SizedMasks([[0, 1]], [[1], [1]]), [Pair(1, 1), Pair(0, 1)])
+    assert [episodes.size(i) for i in (0, 1)] == [(2, 1), (1, 2)]
+
+
+SPLIT = dataclasses.replace(LABELS, seen=(0, 1), unseen=(2,))
+
+
+@pytest.mark.parametrize(
+    ("train_images", "expected"),
+    [("keep_unseen", [0, 0, 1]), ("ignore_unseen", [255, 255, 1])],
+)
+def test_unseen_pixels_are_others_or_unlabelled(train_images, expected):
+    source = training_source(MASKS, SPLIT, train_images=train_images)
+    assert Episodes(source, [Pair(1, 1)])[0]["label"].tolist() == [expected]
+
+
+def test_purged_pictures_have_no_episodes():
+    source = training_source(MASKS, SPLIT, train_images="purge_unseen")
+    listed = [Listed("mask_0", 0), Listed("mask_1", 0), Listed("mask_3", 0)]
+    assert match(source, listed, (1, 2), partial=True) == [Pair(0, 1)]
+
+
+def test_an_episode_of_an_unseen_class_is_not_trained():
+    given = dict(transform=unchanged, seed=0, batch_size=5, unseen=(2,))
+    with pytest.raises(UnseenLabelError, match=r"\[2\]"):
+        next(train_batches(Episodes(MASKS, PAIRS), **given))
+
+
+def test_pictures_that_are_not_there_are_named():
+    with pytest.raises(ValueError, match="1 listed pictures .* such as photo_9"):
+        match(MASKS, [Listed("photo_9", 0), Listed("mask_0", 0)], (1,))
+
+
+def test_no_episodes_is_an_error():
+    with pytest.raises(ValueError, match="no episodes"):
+        Episodes(MASKS, [])
+
+
+def test_a_line_that_is_no_pair_is_named(tmp_path):
+    (tmp_path / "val_fold0.txt").write_text("2007_000033__01\n2007_000042\n")
+    with pytest.raises(ValueError, match="'2007_000042' is not IMAGE__CC"):
+        read_pascal5i(tmp_path, fold=0, train=False)
+
+
+def test_lists_that_are_not_there_are_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match="fold lists"):
+        read_coco20i(tmp_path, fold=0, train=True)
+    with pytest.raises(ValueError, match="fold is 0..3, got 4"):
+        read_pascal5i(tmp_path, fold=4, train=True)
+
+
+@pytest.mark.parametrize(
+    ("fold", "train", "val"),
+    [(0, 11394, 346), (1, 10255, 451), (2, 7797, 725), (3, 11594, 346)],
+)
+def test_pascal5i_has_the_published_numbers_of_pairs(data_root, fold, train, val):
+    folder = data_root / "splits" / "pascal5i"
+    held_out = set(range(5 * fold, 5 * fold + 5))
+    training = read_pascal5i(folder, fold=fold, train=True)
+    testing = read_pascal5i(folder, fold=fold, train=False)
+    assert (len(training), len(testing)) == (train, val)
+    assert {line.benchmark_class for line in testing} == held_out
+    assert {line.benchmark_class for line in training} == set(range(20)) - held_out
+
+
+@pytest.mark.parametrize(
+    ("fold", "train", "val"),
+    [(0, 95476, 35783), (1, 133927, 17912), (2, 141054, 14563), (3, 141016, 14315)],
+)
+def test_coco20i_has_the_published_numbers_of_pairs(data_root, fold, train, val):
+    folder = data_root / "splits" / "coco20i"
+    training = read_coco20i(folder, fold=fold, train=True)
+    testing = read_coco20i(folder, fold=fold, train=False)
+    assert (len(training), len(testing)) == (train, val)
+    assert {line.benchmark_class for line in testing} == set(range(fold, 80, 4))
+    assert not {line.benchmark_class for line in training} & set(range(fold, 80, 4))
+    assert all(line.name.startswith("COCO_val2014_0000") for line in testing[:9])
+
+
+def test_listed_classes_are_in_the_masks_of_the_photographs(data_root):
+    source = voc.VOC(root=str(data_root / "voc_mini")).source("val")
+    stems = {pathlib.PurePath(source.name(i)).stem for i in range(len(source))}
+    for fold in range(4):
+        listed = read_pascal5i(
+            data_root / "splits" / "pascal5i", fold=fold, train=False
+        )
+        pairs = match(source, listed, VOC_IDS, partial=True)
+        assert len(pairs) == sum(line.name in stems for line in listed) > 10
+        episodes = Episodes(source, pairs)
+        assert all((episodes[i]["label"] == 1).any() for i in range(0, len(pairs), 5))

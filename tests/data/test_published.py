@@ -1,0 +1,137 @@
+"""What all published data sets share, tried on made ADE20K, VOC and Cityscapes."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from jaxseg.data import inputs, published
+from jaxseg.data.ade20k import ADE20K
+from jaxseg.data.cityscapes import Cityscapes
+from jaxseg.data.coco_stuff import CocoStuff10k
+from jaxseg.data.source import PictureError
+from jaxseg.data.voc import VOC
+from tests.data import layouts
+
+
+@pytest.fixture
+def ade20k(tmp_path):
+    return layouts.ade20k(tmp_path / "ade")
+
+
+def warnings_of(monkeypatch, dataset, split):
+    said = []
+    monkeypatch.setattr(
+        published.logging, "warning", lambda text, *given: said.append(text % given)
+    )
+    dataset.source(split)
+    return said
+
+
+def test_a_part_of_a_data_set_is_warned_of_with_both_counts(ade20k, monkeypatch):
+    said = warnings_of(monkeypatch, ADE20K(root=str(ade20k)), "train")
+    assert len(said) == 1 and "2 pictures, the published one 20210" in said[0]
+
+
+def test_pictures_without_published_masks_are_unlabelled(ade20k, monkeypatch):
+    dataset = ADE20K(root=str(ade20k))
+    example = dataset.source("test")[0]
+    assert example["image"].shape == (*layouts.SIZE, 3)
+    assert example["label"].dtype == np.uint8 and (example["label"] == 255).all()
+    assert "no masks" in warnings_of(monkeypatch, dataset, "test")[-1]
+
+
+def test_a_labelled_split_with_a_mask_missing_is_an_error(ade20k):
+    (ade20k / "annotations/training/ADE_train_00000002.png").unlink()
+    with pytest.raises(ValueError, match="1 of 2 pictures have no label: ADE_train_0"):
+        ADE20K(root=str(ade20k)).source("train")
+
+
+def test_a_test_split_of_which_some_have_masks_is_an_error(tmp_path):
+    root = layouts.cityscapes(tmp_path)
+    name = "test/bonn/bonn_000009_000019"
+    layouts.picture(root / f"leftImg8bit/{name}_leftImg8bit.png")
+    with pytest.raises(ValueError, match="1 of 2 pictures have no label"):
+        Cityscapes(root=str(root)).source("test")
+
+
+def test_unseen_classes_are_chosen_by_name_or_by_split(tmp_path):
+    root = str(layouts.voc(tmp_path))
+    labels = VOC(root=root, unseen="voc12_15_5", background=False).labels
+    assert labels.num_classes == 20 and labels.unseen == (15, 16, 17, 18, 19)
+    labels = VOC(root=root, unseen=("cat", "cow")).labels
+    assert labels.unseen == (8, 10) and 0 in labels.seen
+    assert VOC(root=root).labels.unseen == ()
+
+
+def test_image_labels_are_counted_in_the_mask(ade20k):
+    example = ADE20K(root=str(ade20k), image_labels=True).source("val")[0]
+    expected = np.isin(np.arange(150), example["label"])
+    np.testing.assert_array_equal(example["image_labels"], expected)
+    assert example["image_labels"].dtype == bool and expected.any()
+    assert "image_labels" not in ADE20K(root=str(ade20k)).source("val")[0]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"T": np.zeros((2, 2), np.uint8)},
+        {"S": np.full((2, 2), -1)},
+        {"S": np.full((2, 2), 0.5)},
+        {"S": np.zeros((2, 2, 3))},
+    ],
+)
+def test_a_matlab_file_without_a_mask_is_named(tmp_path, variables):
+    layouts.matlab(tmp_path / "odd.mat", variables)
+    with pytest.raises(PictureError, match=r"odd\.mat"):
+        published.read_matlab(tmp_path / "odd.mat", "S")
+
+
+def test_a_damaged_matlab_file_is_named(tmp_path):
+    (tmp_path / "cut.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    with pytest.raises(PictureError, match=r"cannot read .*cut\.mat"):
+        published.read_matlab(tmp_path / "cut.mat", "S")
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_masks_alone_are_those_of_the_examples(ade20k, split):
+    source = ADE20K(root=str(ade20k)).source(split)
+    np.testing.assert_array_equal(source.label(0), source[0]["label"])
+
+
+def test_a_config_chooses_among_the_options(tmp_path):
+    layouts.pascal_context(tmp_path, "33_context_labels", 34)
+    options = dict(classes=33, unseen="context33_29_4", image_labels=True)
+    data = dict(name="pascal_context.PascalContext", root=str(tmp_path), **options)
+    dataset = inputs.make_dataset({"data": data | dict(batch_size=2, crop=(8, 8))})
+    assert dataset.labels.num_classes == 33 and len(dataset.labels.unseen) == 4
+    assert dataset.source("train")[0]["image_labels"].shape == (33,)
+
+
+def test_sources_can_be_sent_to_other_processes(ade20k):
+    source = ADE20K(root=str(ade20k)).source("val")
+    again = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(again[0]["label"], source[0]["label"])
+
+
+@pytest.mark.parametrize("make", [layouts.voc, layouts.coco_stuff_10k])
+def test_sizes_are_those_of_the_pictures(tmp_path, make):
+    kind = {layouts.voc: VOC, layouts.coco_stuff_10k: CocoStuff10k}[make]
+    source = kind(root=str(make(tmp_path))).source("train")
+    assert source.size(1) == layouts.SIZE == source[1]["label"].shape
+
+
+def test_a_split_of_classes_reaches_the_training_batches(data_root):
+    data = dict(
+        name="voc.VOC",
+        root=str(data_root / "voc_mini"),
+        background=False,
+        unseen="voc12_15_5",
+        batch_size=8,
+        crop=(128, 128),
+    )
+    config = {"seed": 0, "data": data, "model": {}}
+    dataset = inputs.make_dataset(config)
+    with inputs.training_batches(config, dataset, start_step=0) as batches:
+        ids = {i for _ in range(5) for i in np.unique(next(batches)["label"])}
+    assert ids <= {*range(15), 255} and len(ids) > 8
