@@ -4,6 +4,7 @@ One file that needs no other and no network; pictures are inside it.
 """
 
 import base64
+import dataclasses
 import html
 import io
 import itertools
@@ -22,6 +23,7 @@ from jaxseg.data.source import PictureError
 
 SAMPLES = 6  # of each split
 WIDTH = 360  # of a picture on the page
+_MARKED = IGNORE - 1  # an id that no class has, for unknown pixels: they are shown red
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1160px;
   padding: 0 1em; color: #202226; }
@@ -160,24 +162,29 @@ def _pair_of(inspection: Inspection, file: pathlib.Path) -> Pair | None:
 
 
 def _overlaid(inspection: Inspection, pair: Pair) -> np.ndarray | None:
-    """A picture and its mask, read as training reads them; None if that fails."""
+    """A picture and its mask, unknown pixels red; None if they do not go together."""
     evidence = inspection.evidence
     mask = evidence.masks[pair.label]
     if evidence.labels is None or (mask.in_colour and evidence.colours is None):
         return None
     table = evidence.labels.lookup_table()
-    table = np.where(table == UNKNOWN, IGNORE, table)  # shown as unlabelled
+    colours = evidence.colours
+    if colours is not None:
+        colours = dataclasses.replace(colours, unknown=_MARKED)
     try:
         example = pictures.read_example(
             pair.image,
             pair.label,
             labels=evidence.labels,
-            table=table,
-            colours=evidence.colours,
+            table=np.where(table == UNKNOWN, _MARKED, table),
+            colours=colours,
         )
     except PictureError:
         return None
-    return visualize.overlay(example["image"], example["label"], evidence.labels)
+    ids = example["label"]
+    shown = visualize.overlay(example["image"], ids, evidence.labels)
+    shown[ids == _MARKED] = visualize.WRONG
+    return shown
 
 
 def _alone(inspection: Inspection, file: pathlib.Path) -> np.ndarray:
