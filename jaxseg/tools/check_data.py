@@ -50,12 +50,8 @@ def table(inspection: Inspection) -> list[str]:
         lines += [*_class_table(inspection), ""]
     for finding in inspection.findings:
         lines += [*_finding(finding), ""]
-    counts = [
-        f"{sum(f.level == level for f in inspection.findings)} {level}s"
-        for level in ("error", "warning", "note")
-    ]
     verdict = "nothing to mend" if inspection.passed else "mend this before training"
-    return [*lines, f"{', '.join(counts)}: {verdict}"]
+    return [*lines, f"{data_page.counts(inspection)}: {verdict}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

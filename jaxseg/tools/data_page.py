@@ -4,6 +4,7 @@ One file that needs no other and no network; pictures are inside it.
 """
 
 import base64
+import collections
 import dataclasses
 import html
 import io
@@ -16,14 +17,13 @@ from PIL import Image
 
 from jaxseg import visualize
 from jaxseg.data import pictures
-from jaxseg.data.inspection import Finding, Inspection
+from jaxseg.data.inspection import LEVELS, Finding, Inspection
 from jaxseg.data.labels import IGNORE, UNKNOWN
 from jaxseg.data.pair_list import Pair
 from jaxseg.data.source import PictureError
 
 SAMPLES = 6  # of each split
 WIDTH = 360  # of a picture on the page
-_MARKED = IGNORE - 1  # an id that no class has, for unknown pixels: they are shown red
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1160px;
   padding: 0 1em; color: #202226; }
@@ -69,7 +69,7 @@ def page(inspection: Inspection) -> str:
         [
             "<!doctype html><html lang=en><meta charset=utf-8>",
             f"<title>{root}</title><style>{_STYLE}</style><h1>{root}</h1>",
-            f"<p>{_verdict(inspection)}</p>",
+            f"<p>{counts(inspection)}</p>",
         ],
         (_finding(inspection, finding) for finding in inspection.findings),
         _frequencies(inspection),
@@ -78,14 +78,12 @@ def page(inspection: Inspection) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _verdict(inspection: Inspection) -> str:
-    if not inspection.findings:
-        return "Nothing was found that needs mending."
-    counts = {
-        level: sum(finding.level == level for finding in inspection.findings)
-        for level in ("error", "warning", "note")
-    }
-    return ", ".join(f"{n} {level}s" for level, n in counts.items())
+def counts(inspection: Inspection) -> str:
+    """Says how many findings there are: "1 error, 0 warnings, 2 notes"."""
+    found = collections.Counter(finding.level for finding in inspection.findings)
+    return ", ".join(
+        f"{found[level]} {level}{'s' * (found[level] != 1)}" for level in LEVELS
+    )
 
 
 def _finding(inspection: Inspection, finding: Finding) -> str:
@@ -168,22 +166,23 @@ def _overlaid(inspection: Inspection, pair: Pair) -> np.ndarray | None:
     if evidence.labels is None or (mask.in_colour and evidence.colours is None):
         return None
     table = evidence.labels.lookup_table()
+    marked = evidence.labels.num_classes  # an id that no class has
     colours = evidence.colours
     if colours is not None:
-        colours = dataclasses.replace(colours, unknown=_MARKED)
+        colours = dataclasses.replace(colours, unknown=marked)
     try:
         example = pictures.read_example(
             pair.image,
             pair.label,
             labels=evidence.labels,
-            table=np.where(table == UNKNOWN, _MARKED, table),
+            table=np.where(table == UNKNOWN, marked, table).astype(table.dtype),
             colours=colours,
         )
     except PictureError:
         return None
     ids = example["label"]
     shown = visualize.overlay(example["image"], ids, evidence.labels)
-    shown[ids == _MARKED] = visualize.WRONG
+    shown[ids == marked] = visualize.WRONG
     return shown
 
 

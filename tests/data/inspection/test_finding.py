@@ -12,7 +12,7 @@ FILES = [pathlib.Path(f"{i}.png") for i in range(MAX_FILES + 3)]
 def test_files_are_counted_and_the_first_are_named():
     (found,) = about("cmyk", "warning", FILES, "pictures are for print", "save anew")
     assert found.count == MAX_FILES + 3 and len(found.files) == MAX_FILES
-    assert found.text == f"{MAX_FILES + 3} pictures are for print"
+    assert found.text == f"{MAX_FILES + 3} files: pictures are for print"
 
 
 def test_no_files_are_no_finding():
