@@ -50,7 +50,12 @@ def table(inspection: Inspection) -> list[str]:
         lines += [*_class_table(inspection), ""]
     for finding in inspection.findings:
         lines += [*_finding(finding), ""]
-    verdict = "nothing to mend" if inspection.passed else "mend this before training"
+    levels = [finding.level for finding in inspection.findings]
+    verdict = "nothing to mend"
+    if "error" in levels:
+        verdict = "mend this before training"
+    elif "warning" in levels:
+        verdict = "look at this before training"
     return [*lines, f"{data_page.counts(inspection)}: {verdict}"]
 
 
