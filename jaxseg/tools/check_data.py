@@ -50,12 +50,13 @@ def table(inspection: Inspection) -> list[str]:
         lines += [*_class_table(inspection), ""]
     for finding in inspection.findings:
         lines += [*_finding(finding), ""]
-    counts = [
-        f"{sum(f.level == level for f in inspection.findings)} {level}s"
-        for level in ("error", "warning", "note")
-    ]
-    verdict = "nothing to mend" if inspection.passed else "mend this before training"
-    return [*lines, f"{', '.join(counts)}: {verdict}"]
+    levels = [finding.level for finding in inspection.findings]
+    verdict = "nothing to mend"
+    if "error" in levels:
+        verdict = "mend this before training"
+    elif "warning" in levels:
+        verdict = "look at this before training"
+    return [*lines, f"{data_page.counts(inspection)}: {verdict}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,6 +4,8 @@ One file that needs no other and no network; pictures are inside it.
 """
 
 import base64
+import collections
+import dataclasses
 import html
 import io
 import itertools
@@ -15,7 +17,7 @@ from PIL import Image
 
 from jaxseg import visualize
 from jaxseg.data import pictures
-from jaxseg.data.inspection import Finding, Inspection
+from jaxseg.data.inspection import LEVELS, Finding, Inspection
 from jaxseg.data.labels import IGNORE, UNKNOWN
 from jaxseg.data.pair_list import Pair
 from jaxseg.data.source import PictureError
@@ -67,7 +69,7 @@ def page(inspection: Inspection) -> str:
         [
             "<!doctype html><html lang=en><meta charset=utf-8>",
             f"<title>{root}</title><style>{_STYLE}</style><h1>{root}</h1>",
-            f"<p>{_verdict(inspection)}</p>",
+            f"<p>{counts(inspection)}</p>",
         ],
         (_finding(inspection, finding) for finding in inspection.findings),
         _frequencies(inspection),
@@ -76,14 +78,12 @@ def page(inspection: Inspection) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _verdict(inspection: Inspection) -> str:
-    if not inspection.findings:
-        return "Nothing was found that needs mending."
-    counts = {
-        level: sum(finding.level == level for finding in inspection.findings)
-        for level in ("error", "warning", "note")
-    }
-    return ", ".join(f"{n} {level}s" for level, n in counts.items())
+def counts(inspection: Inspection) -> str:
+    """Says how many findings there are: "1 error, 0 warnings, 2 notes"."""
+    found = collections.Counter(finding.level for finding in inspection.findings)
+    return ", ".join(
+        f"{found[level]} {level}{'s' * (found[level] != 1)}" for level in LEVELS
+    )
 
 
 def _finding(inspection: Inspection, finding: Finding) -> str:
@@ -160,24 +160,30 @@ def _pair_of(inspection: Inspection, file: pathlib.Path) -> Pair | None:
 
 
 def _overlaid(inspection: Inspection, pair: Pair) -> np.ndarray | None:
-    """A picture and its mask, read as training reads them; None if that fails."""
+    """A picture and its mask, unknown pixels red; None if they do not go together."""
     evidence = inspection.evidence
     mask = evidence.masks[pair.label]
     if evidence.labels is None or (mask.in_colour and evidence.colours is None):
         return None
     table = evidence.labels.lookup_table()
-    table = np.where(table == UNKNOWN, IGNORE, table)  # shown as unlabelled
+    marked = evidence.labels.num_classes  # an id that no class has
+    colours = evidence.colours
+    if colours is not None:
+        colours = dataclasses.replace(colours, unknown=marked)
     try:
         example = pictures.read_example(
             pair.image,
             pair.label,
             labels=evidence.labels,
-            table=table,
-            colours=evidence.colours,
+            table=np.where(table == UNKNOWN, marked, table).astype(table.dtype),
+            colours=colours,
         )
     except PictureError:
         return None
-    return visualize.overlay(example["image"], example["label"], evidence.labels)
+    ids = example["label"]
+    shown = visualize.overlay(example["image"], ids, evidence.labels)
+    shown[ids == marked] = visualize.WRONG
+    return shown
 
 
 def _alone(inspection: Inspection, file: pathlib.Path) -> np.ndarray:

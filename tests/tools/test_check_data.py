@@ -45,7 +45,7 @@ def test_a_fault_ends_with_1_and_names_file_and_fix(clean, capsys):
     ids[0, :5] = 77
     save(masks(clean)[2], ids)
     code, printed = run(clean, capsys=capsys)
-    assert code == 1 and "1 errors" in printed.out.splitlines()[-1]
+    assert code == 1 and "1 error," in printed.out.splitlines()[-1]
     for part in ("ERROR unknown_ids", str(masks(clean)[2]), "ignore_id=(77,)"):
         assert part in printed.out
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxseg import visualize
 from jaxseg.data.folder import Folder
 from jaxseg.data.inspection import inspect
 from jaxseg.tools import data_page
@@ -68,7 +69,10 @@ def test_a_finding_is_shown_with_its_first_files(root):
     save(file, np.full((24, 32), 77, np.uint8))
     text = page(root)
     assert "unknown_ids" in text and "config.data.ignore_id=(77,)" in text
-    assert len(shown(text)) == 1 + 9
+    pictures = shown(text)
+    assert len(pictures) == 1 + 9
+    red = np.asarray(pictures[0]).mean(axis=(0, 1))
+    assert np.abs(red - visualize.WRONG).max() < 4
 
 
 def test_an_overlay_shows_the_colours_of_the_classes(root):

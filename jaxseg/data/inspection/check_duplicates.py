@@ -40,7 +40,7 @@ def _compare(
             "duplicates",
             "warning",
             len(same),
-            f"{len(same)} pictures are in {first!r} and in {second!r}: "
+            f"pictures that are in {first!r} and in {second!r}: {len(same)}, such as "
             f"{_first(ours, theirs, same)}",
             fix,
             _files(ours, theirs, same),
@@ -50,8 +50,8 @@ def _compare(
             "near_duplicates",
             "warning",
             len(found),
-            f"{len(found)} pictures of {first!r} look like one of {second!r}, as if "
-            f"saved anew or resized: {_first(ours, theirs, found)}",
+            f"pictures of {first!r} that look like one of {second!r}, as if saved anew "
+            f"or resized: {len(found)}, such as {_first(ours, theirs, found)}",
             f"look at them in the report; if they are the same, {fix}",
             _files(ours, theirs, found),
         )

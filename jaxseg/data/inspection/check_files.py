@@ -103,6 +103,6 @@ def _unreadable(evidence: Evidence) -> Iterator[Finding]:
         "unreadable",
         "error",
         others,
-        f"files cannot be read; the first: {problems[others[0]] if others else ''}",
+        f"cannot be read; the first: {problems[others[0]] if others else ''}",
         'replace them, or pass over them: config.data.on_error="skip"',
     )

@@ -76,8 +76,8 @@ def _unknown_colours(evidence: Evidence) -> Iterator[Finding]:
             "unknown_colours",
             _level_of_unknown(evidence),
             len(counts),
-            f"{len(counts)} colours in {len(files)} masks are in no class: {shown}"
-            + (" ..." if len(counts) > 5 else ""),
+            f"colours that no class has, in {len(files)} of {len(evidence.masks)} "
+            f"masks: {shown}" + (" ..." if len(counts) > 5 else ""),
             "add them to classes.json, those that are unlabelled with ignore_id as "
             'their id, or config.data.unknown="ignore"',
             tuple(files[:MAX_FILES]),
@@ -179,8 +179,8 @@ def _unknown_ids(evidence: Evidence, labels: LabelSet) -> Iterator[Finding]:
         "unknown_ids",
         _level_of_unknown(evidence),
         len(unknown),
-        f"{len(unknown)} ids in {len(files)} masks are no class: {shown}"
-        f"{' ...' if len(unknown) > 5 else ''}. Classes have "
+        f"ids that are no class, in {len(files)} of {len(evidence.masks)} masks: "
+        f"{shown}{' ...' if len(unknown) > 5 else ''}. Classes have "
         f"{id_ranges(labels.class_raw_ids)}, unlabelled is "
         f"{id_ranges(labels.ignored_raw_ids) or 'none'}",
         fix,
@@ -210,8 +210,8 @@ def _empty_classes(evidence: Evidence, labels: LabelSet) -> Iterator[Finding]:
             "empty_classes",
             "warning",
             len(empty),
-            f"{len(empty)} classes have no pixel in the masks of 'train': "
-            f"{_names(labels, empty)}",
+            f"classes without a pixel in the masks of 'train', {len(empty)} of "
+            f"{labels.num_classes}: {_names(labels, empty)}",
             f"add pictures of them, or leave them out: config.data.ignore_id={ids}",
         )
     unscored = (
@@ -224,8 +224,9 @@ def _empty_classes(evidence: Evidence, labels: LabelSet) -> Iterator[Finding]:
             "unscored_classes",
             "note",
             len(unscored),
-            f"{len(unscored)} classes have no pixel in the masks of 'val': "
-            f"{_names(labels, unscored)}. Their IoU is not defined there",
+            f"classes without a pixel in the masks of 'val', {len(unscored)} of "
+            f"{labels.num_classes}, whose IoU is not defined: "
+            f"{_names(labels, unscored)}",
             "add pictures of them to val",
         )
 

@@ -54,18 +54,18 @@ def near(
         second: fingerprints to compare each of them with.
         max_distance: bits that may differ.
     """
-    rows = [i for i, bits in enumerate(first) if bits is not None]
-    columns = [i for i, bits in enumerate(second) if bits is not None]
+    rows = {i: bits for i, bits in enumerate(first) if bits is not None}
+    columns = {i: bits for i, bits in enumerate(second) if bits is not None}
     if not rows or not columns:
         return
-    ours = np.stack([first[i] for i in rows])  # type: ignore[misc]
-    theirs = np.stack([second[i] for i in columns])  # type: ignore[misc]
+    places = list(rows), list(columns)
+    ours, theirs = np.stack([*rows.values()]), np.stack([*columns.values()])
     step = max(1, _BLOCK // len(columns))
     for start in range(0, len(rows), step):
         differing = ours[start : start + step, None] ^ theirs[None]  # [A, M, 4]
         distance = np.bitwise_count(differing).sum(axis=-1, dtype=np.int32)
         for i, j in np.argwhere(distance <= max_distance):
-            yield Twins(rows[start + i], columns[j])
+            yield Twins(places[0][start + i], places[1][j])
 
 
 def same(first: Sequence[bytes], second: Sequence[bytes]) -> Iterator[Twins]:

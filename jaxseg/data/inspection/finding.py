@@ -44,7 +44,7 @@ def about(
         kind: as for `Finding`.
         level: as for `Finding`.
         files: all of them.
-        text: what they are; their number is set before it.
+        text: what is the matter with them; their number is set before it.
         fix: as for `Finding`.
 
     Returns:
@@ -52,5 +52,5 @@ def about(
     """
     if not files:
         return []
-    text = f"{len(files)} {text}"
+    text = f"{len(files)} file{'s' * (len(files) > 1)}: {text}"
     return [Finding(kind, level, len(files), text, fix, tuple(files[:MAX_FILES]))]

@@ -112,7 +112,7 @@ def test_unknown_ids_are_counted_and_named(clean):
     mask[0, :3], mask[1, :2] = 77, 99
     save(clean / "val/masks/frame_00.png", mask)
     found = only(clean, "unknown_ids")
-    assert found.count == 2 and "2 ids in 1 masks" in found.text
+    assert found.count == 2 and "in 1 of 9 masks" in found.text
     assert "77 (3 pixels), 99 (2 pixels)" in found.text
     assert found.files == (clean / "val/masks/frame_00.png",)
     assert not findings(clean, ignore_id=(77, 99))
