@@ -7,7 +7,15 @@ ROOT = pathlib.Path(__file__).parent.parent / "jaxseg"
 ROWS = (
     ("config", "compilation_cache"),
     ("ops", "sharding", "state", "data.labels", "data.word_vectors"),
-    ("losses", "memory", "metrics", "visualize", "checkpoints", "optimizers"),
+    (
+        "losses",
+        "memory",
+        "metrics",
+        "protocols",
+        "visualize",
+        "checkpoints",
+        "optimizers",
+    ),
     ("workfolder", "reporting"),
     ("models", "data"),
     ("pretrained",),

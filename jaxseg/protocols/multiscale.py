@@ -1,0 +1,128 @@
+"""The same picture at several scales and mirrored, the answers put together."""
+
+import dataclasses
+import fractions
+
+import jax
+import jax.numpy as jnp
+
+from jaxseg.ops.resize import resize_within
+from jaxseg.protocols import base
+from jaxseg.protocols.whole import Whole
+
+RULES = ("logits", "probabilities", "maximum")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MultiScale(base.Protocol):
+    """Another protocol at several scales, and on the mirrored picture.
+
+    At scale s a picture has int(s h) x int(s w) pixels. The logits of every scale and
+    mirroring are resized back to the picture's size and put together by the `rule`:
+
+        logits         their mean, as PiCo's code base does (Wang et al. 2021), which
+                       adds them up: the classes are the same
+        probabilities  the mean of their softmax
+        maximum        the largest per pixel and class, as SPNet (Xian et al. 2019)
+
+    Memory beside the inner protocol's: the sum, once at the canvas's size, and the
+    logits of one scale.
+
+    Attributes:
+        inner: the protocol at each scale.
+        scales: factors of both sides.
+        flip: whether every scale is also seen mirrored left to right.
+        rule: one of the above.
+        align_corners: of both resizings.
+        whole_below: scales below this see the whole picture whatever `inner` is, which
+            is PiCo's rule for windows; 0 for none.
+    """
+
+    inner: base.Protocol = Whole()
+    scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+    flip: bool = True
+    rule: str = "logits"
+    align_corners: bool = True
+    whole_below: float = 1.0
+
+    def __post_init__(self):
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales are factors above 0, got {self.scales}")
+        if self.rule not in RULES:
+            raise ValueError(f"rule is one of {', '.join(RULES)}, got {self.rule!r}")
+        if not self.inner.keeps_size:
+            raise ValueError(
+                f"{type(self.inner).__name__} cannot be inside MultiScale, which sizes "
+                "pictures itself: put MultiScale inside of it"
+            )
+
+    def __call__(
+        self,
+        network: base.Network,
+        image: jax.Array,
+        size: jax.Array,
+        *,
+        fill: base.Colour,
+    ) -> jax.Array:
+        _, height, width, _ = image.shape
+        answers = None
+        for scale in self.scales:
+            resized, new_size = self._resize(image, size, scale)
+            for mirrored in (False, True)[: 1 + self.flip]:
+                logits = self._logits(
+                    network, resized, new_size, fill, scale=scale, mirrored=mirrored
+                )
+                if scale != 1:
+                    logits = resize_within(
+                        logits,
+                        new_size,
+                        size,
+                        (height, width),
+                        align_corners=self.align_corners,
+                    )
+                answers = _add(answers, logits, self.rule)
+        assert answers is not None  # there is a scale
+        if self.rule == "maximum":
+            return answers
+        return answers / (len(self.scales) * (1 + self.flip))
+
+    def _resize(self, image, size, scale) -> tuple[jax.Array, jax.Array]:
+        if scale == 1:
+            return image, size
+        _, height, width, _ = image.shape
+        shape = scaled(height, scale), scaled(width, scale)
+        new_size = scaled(size, scale)
+        image = image.astype(jnp.float32)
+        options = dict(align_corners=self.align_corners)
+        return resize_within(image, size, new_size, shape, **options), new_size
+
+    def _logits(self, network, image, size, fill, *, scale, mirrored) -> jax.Array:
+        inner = self.inner
+        if scale < self.whole_below and not isinstance(inner, Whole):
+            inner = Whole()
+        if not mirrored:
+            return inner(network, image, size, fill=fill)
+        logits = inner(network, mirror(image, size), size, fill=fill)
+        return mirror(logits, size)
+
+
+def scaled(side, scale: float):
+    """int(scale * side), at least 1, of a number or an array; 0.7 is meant as 7/10."""
+    factor = fractions.Fraction(str(scale)).limit_denominator(1000)
+    whole = side * factor.numerator // factor.denominator
+    return max(whole, 1) if isinstance(side, int) else jnp.maximum(whole, 1)
+
+
+def mirror(x: jax.Array, size: jax.Array) -> jax.Array:
+    """Swaps left and right of the pictures in canvases [B, H, W, D], sizes [B, 2]."""
+    _, _, width, _ = x.shape
+    column = jnp.maximum(size[:, 1, None] - 1 - jnp.arange(width), 0)
+    return jax.vmap(lambda x, column: jnp.take(x, column, axis=1))(x, column)
+
+
+def _add(total: jax.Array | None, logits: jax.Array, rule: str) -> jax.Array:
+    if rule == "probabilities":
+        logits = jax.nn.softmax(logits, axis=-1)
+    if total is None:
+        return logits
+    return jnp.maximum(total, logits) if rule == "maximum" else total + logits
