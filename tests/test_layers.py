@@ -21,6 +21,7 @@ ROWS = (
     ("pretrained",),
     ("methods",),
     ("initialization", "inference"),
+    ("tally",),
     ("evaluate", "hooks"),
     ("predict",),
     ("train",),

@@ -65,7 +65,7 @@ class MultiScale(base.Protocol):
         fill: base.Colour,
     ) -> jax.Array:
         _, height, width, _ = image.shape
-        answers = None
+        total = None
         for scale in self.scales:
             resized, new_size = self._resize(image, size, scale)
             for mirrored in (False, True)[: 1 + self.flip]:
@@ -80,11 +80,11 @@ class MultiScale(base.Protocol):
                         (height, width),
                         align_corners=self.align_corners,
                     )
-                answers = _add(answers, logits, self.rule)
-        assert answers is not None  # there is a scale
+                total = combine(total, logits, self.rule)
+        assert total is not None  # there is a scale
         if self.rule == "maximum":
-            return answers
-        return answers / (len(self.scales) * (1 + self.flip))
+            return total
+        return total / (len(self.scales) * (1 + self.flip))
 
     def _resize(self, image, size, scale) -> tuple[jax.Array, jax.Array]:
         if scale == 1:
@@ -120,7 +120,14 @@ def mirror(x: jax.Array, size: jax.Array) -> jax.Array:
     return jax.vmap(lambda x, column: jnp.take(x, column, axis=1))(x, column)
 
 
-def _add(total: jax.Array | None, logits: jax.Array, rule: str) -> jax.Array:
+def combine(total: jax.Array | None, logits: jax.Array, rule: str) -> jax.Array:
+    """Takes one more answer [B, H, W, C] into the sum, or maximum, of those before.
+
+    Args:
+        total: of the answers before; None if there are none.
+        logits: the new answer.
+        rule: of `MultiScale`.
+    """
     if rule == "probabilities":
         logits = jax.nn.softmax(logits, axis=-1)
     if total is None:

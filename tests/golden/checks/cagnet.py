@@ -5,6 +5,7 @@ import numpy as np
 from jaxseg.metrics import iou
 from jaxseg.metrics.confusion import confusion_matrix
 from tests.golden.case import Case
+from tests.golden.checks.cagnet_protocols import multiscale_fusion  # noqa: F401
 
 # The evaluator's names of our scores; it puts the group behind, we before.
 _SCORES = {
