@@ -162,7 +162,7 @@ def check_same(ours: np.ndarray, theirs: np.ndarray) -> None:
     """Raises RuntimeError unless nearly all pixels have the same class."""
     share = np.mean(ours != theirs)
     if share > (0.05 if models.on_gpu() else 1e-3):
-        raise RuntimeError(f"the two disagree on {100 * share:.2g} % of the pixels")
+        raise RuntimeError(f"the two disagree on {100 * share:.1f} % of the pixels")
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ def test_without_torch_ours_is_measured_alone(tiny):
 def test_sides_that_disagree_are_not_compared():
     ids = np.zeros((2, 24, 40), np.uint8)
     evaluate.check_same(ids, ids)
-    with pytest.raises(RuntimeError, match="100 %"):
+    with pytest.raises(RuntimeError, match="100.0 %"):
         evaluate.check_same(ids, ids + 1)
 
 
