@@ -193,7 +193,10 @@ def fitted(protocol: Protocol, batch: Mapping[str, np.ndarray]) -> Protocol:
 
 
 def canvas_for(
-    size: tuple[int, int], buckets: Sequence[tuple[int, int]] = ()
+    size: tuple[int, int],
+    buckets: Sequence[tuple[int, int]] = (),
+    *,
+    align_corners: bool = False,
 ) -> tuple[int, int]:
     """The canvas that a picture is laid on, so that few shapes have to be compiled.
 
@@ -201,16 +204,23 @@ def canvas_for(
         size: height and width.
         buckets: canvases to take the smallest of that holds the picture. If none does,
             each side becomes the next power of two, or one and a half of one.
+        align_corners: of the network. If so, sides are one more than that: the corners
+            of its map are then those of a grid of whole strides, as in its training.
+
+    Returns:
+        Height and width.
     """
     holding = [b for b in buckets if b[0] >= size[0] and b[1] >= size[1]]
     if holding:
         height, width = min(holding, key=lambda bucket: bucket[0] * bucket[1])
         return height, width
-    return _ladder(size[0]), _ladder(size[1])
+    more = int(align_corners)
+    return _ladder(size[0] - more) + more, _ladder(size[1] - more) + more
 
 
 def _ladder(side: int) -> int:
-    power = 1 << (int(side) - 1).bit_length()
+    """The next power of two, or three quarters of it."""
+    power = 1 << (max(int(side), 1) - 1).bit_length()
     return power * 3 // 4 if power * 3 >= side * 4 else power
 
 

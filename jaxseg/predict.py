@@ -73,6 +73,7 @@ def load(
         state=evaluate.restore({**config, "init_from": ""}, workdir, method, mesh),
         protocol=evaluate.make_protocol(spec),
         buckets=None if exact else canvases(spec),
+        align_corners=method.segmentor.align_corners,
     )
     return predictor, labels
 
@@ -94,7 +95,7 @@ def find_evaluation(config: Mapping[str, Any], name: str = "") -> Mapping[str, A
 def canvases(spec: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
     """The canvases that an evaluation lists, as its `buckets` or its one `canvas`."""
     listed = spec.get("buckets") or ()
-    if isinstance(listed, str):  # a rule for the split, and not a list
+    if not isinstance(listed, (list, tuple)):  # how many to choose for the split
         listed = ()
     if spec.get("canvas"):
         listed = (*listed, spec["canvas"])
@@ -110,18 +111,22 @@ class Predictor:
         state: the trained state.
         protocol: how the network is shown the picture.
         buckets: canvases to prefer; None to have none at all.
+        align_corners: of the network; see `inference.canvas_for`.
     """
 
     predict: Callable[..., jax.Array]
     state: TrainState
     protocol: Protocol
     buckets: tuple[tuple[int, int], ...] | None
+    align_corners: bool
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         height, width, _ = image.shape
         canvas = height, width
         if self.buckets is not None:
-            canvas = inference.canvas_for(canvas, self.buckets)
+            canvas = inference.canvas_for(
+                canvas, self.buckets, align_corners=self.align_corners
+            )
         padded = np.zeros((1, *canvas, 3), np.uint8)  # protocols choose its colour
         padded[0, :height, :width] = image
         size = np.array([[height, width]], np.int32)

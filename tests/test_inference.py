@@ -219,3 +219,10 @@ def test_the_smallest_bucket_that_holds_a_picture_is_taken():
     assert inference.canvas_for((500, 375), buckets) == (512, 384)
     assert inference.canvas_for((400, 400), buckets) == (512, 512)
     assert inference.canvas_for((600, 400), buckets) == (768, 512)
+
+
+def test_networks_with_aligned_corners_get_sides_of_one_more():
+    wanted = {1: 1, 2: 2, 375: 385, 385: 385, 386: 513, 513: 513, 514: 769}
+    for side, canvas in wanted.items():
+        found = inference.canvas_for((side, side), align_corners=True)
+        assert found == (canvas, canvas)

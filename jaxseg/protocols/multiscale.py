@@ -2,9 +2,11 @@
 
 import dataclasses
 import fractions
+import functools
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxseg.ops.resize import resize_within
 from jaxseg.protocols import base
@@ -64,39 +66,34 @@ class MultiScale(base.Protocol):
         *,
         fill: base.Colour,
     ) -> jax.Array:
-        _, height, width, _ = image.shape
         total = None
         for scale in self.scales:
-            resized, new_size = self._resize(image, size, scale)
             for mirrored in (False, True)[: 1 + self.flip]:
-                logits = self._logits(
-                    network, resized, new_size, fill, scale=scale, mirrored=mirrored
-                )
-                if scale != 1:
-                    logits = resize_within(
-                        logits,
-                        new_size,
-                        size,
-                        (height, width),
-                        align_corners=self.align_corners,
-                    )
+                # One answer after the other, or all of them are in memory at once.
+                image, total = lax.optimization_barrier((image, total))
+                logits = self._at(scale, mirrored, network, image, size, fill)
                 total = combine(total, logits, self.rule)
         assert total is not None  # there is a scale
         if self.rule == "maximum":
             return total
         return total / (len(self.scales) * (1 + self.flip))
 
-    def _resize(self, image, size, scale) -> tuple[jax.Array, jax.Array]:
+    def _at(self, scale, mirrored, network, image, size, fill) -> jax.Array:
+        """Logits of one scale at the picture's own size, of its mirror image or not."""
         if scale == 1:
-            return image, size
+            return self._logits(network, image, size, fill, scale, mirrored)
         _, height, width, _ = image.shape
-        shape = scaled(height, scale), scaled(width, scale)
-        new_size = scaled(size, scale)
-        image = image.astype(jnp.float32)
-        options = dict(align_corners=self.align_corners)
-        return resize_within(image, size, new_size, shape, **options), new_size
+        resized = functools.partial(resize_within, align_corners=self.align_corners)
+        shape, new_size = (
+            (scaled(height, scale), scaled(width, scale)),
+            scaled(size, scale),
+        )
+        image = resized(image.astype(jnp.float32), size, new_size, shape)
+        logits = self._logits(network, image, new_size, fill, scale, mirrored)
+        return resized(logits, new_size, size, (height, width))
 
-    def _logits(self, network, image, size, fill, *, scale, mirrored) -> jax.Array:
+    def _logits(self, network, image, size, fill, scale, mirrored) -> jax.Array:
+        """Logits of a picture at one scale, by the protocol for that."""
         inner = self.inner
         if scale < self.whole_below and not isinstance(inner, Whole):
             inner = Whole()
