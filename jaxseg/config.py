@@ -30,7 +30,15 @@ SECTIONS = (
     "evals",
 )
 EVERY = ("log", "checkpoint", "evaluate", "pictures", "profile")
-EVALUATION = ("split", "batch_size", "canvas", "metrics")
+EVALUATION = (
+    "split",
+    "batch_size",
+    "canvas",
+    "buckets",
+    "protocol",
+    "metrics",
+    "measures",
+)
 REQUIRED = ("total_steps", "data", "model", "method", "data.batch_size", "data.crop")
 
 

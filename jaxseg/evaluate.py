@@ -7,8 +7,8 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +23,33 @@ from jaxseg import (
     models,
     reporting,
     sharding,
+    tally,
     visualize,
     workfolder,
 )
 from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
+from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import Dataset
 from jaxseg.methods import base
 from jaxseg.metrics import iou
+from jaxseg.protocols.base import Protocol
+from jaxseg.protocols.whole import Whole
 from jaxseg.state import TrainState
+
+
+class Evaluation(NamedTuple):
+    """One entry of `config.evals`, made.
+
+    Attributes:
+        protocol: how the network is shown the pictures.
+        measures: further scores beside those of the confusion matrix.
+        step: of `inference.make_count`, compiled when it is first used.
+    """
+
+    protocol: Protocol
+    measures: tuple[Any, ...]
+    step: Callable[..., inference.Counts]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,14 +61,14 @@ class Evaluator:
         dataset: whose splits are scored.
         method: predicts.
         mesh: the devices.
-        count: the compiled step of `inference.make_count`.
+        evaluations: by name.
     """
 
     config: Mapping[str, Any]
     dataset: Dataset
     method: base.Method
     mesh: Mesh
-    count: Callable[..., tuple[jax.Array, jax.Array]]
+    evaluations: Mapping[str, Evaluation]
 
     def __call__(
         self,
@@ -70,7 +88,7 @@ class Evaluator:
             Scores by evaluation, or None if it was stopped.
         """
         results = {}
-        for name in self.config.get("evals", {}):
+        for name in self.evaluations:
             scores = self.score(name, state, report, stop=stop)
             if scores is None:
                 return None
@@ -86,6 +104,7 @@ class Evaluator:
         stop: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any] | None:
         """Scores one evaluation; see `__call__`."""
+        spec = self.config["evals"][name]
         batches = inputs.evaluation_batches(
             self.config,
             name,
@@ -94,25 +113,34 @@ class Evaluator:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
-        pictures = self.config.get("every", {}).get("pictures", 4)
         with contextlib.closing(batches):
-            confusion, shown = accumulate(
-                self.count,
+            counted = tally.accumulate(
+                self.evaluations[name].step,
                 inference.predicting(state),
                 batches,
                 mesh=self.mesh,
-                num_pictures=pictures,
+                protocol=self.evaluations[name].protocol,
+                num_pictures=self.config.get("every", {}).get("pictures", 4),
+                name=self.dataset.source(spec["split"]).name,
                 stop=stop,
             )
             skipped = batches.skipped
-        if confusion is None:
+        if counted is None:
             return None
-        labels = self.method.labels
-        scores = iou.scores(confusion, seen=labels.seen, unseen=labels.unseen)
+        scores = self._scores(name, counted)
         if skipped:
             scores["skipped_pictures"] = skipped
-        step = int(state.step)
-        spec = self.config["evals"][name]
+        self._report(int(state.step), name, scores, counted, report)
+        return scores
+
+    def _scores(self, name: str, counted: tally.Tally) -> dict[str, Any]:
+        assert counted.totals is not None
+        confusion, further = counted.totals
+        measures = self.evaluations[name].measures
+        return all_scores(self.method.labels, confusion, measures, further)
+
+    def _report(self, step, name, scores, counted, report) -> None:
+        labels, spec = self.method.labels, self.config["evals"][name]
         report.scores(
             step,
             name,
@@ -121,9 +149,11 @@ class Evaluator:
             split=spec["split"],
             metrics=spec.get("metrics"),
         )
-        panels = [visualize.panel(*example, labels) for example in shown]
+        panels = [
+            visualize.panel(picture.image, picture.truth, picture.prediction, labels)
+            for picture in counted.first
+        ]
         report.pictures(step, name, panels)
-        return scores
 
 
 def make_evaluator(
@@ -132,79 +162,101 @@ def make_evaluator(
     """Makes the evaluator of a run; nothing is compiled before its first use.
 
     Raises:
-        ConfigError: if an evaluation names a score that does not exist.
+        ConfigError: if an evaluation names a score, a protocol or a measure that does
+            not exist.
         ValueError or FileNotFoundError: if a split is not there, now rather than at
             the first evaluation.
     """
-    labels = method.labels
-    nothing = np.zeros((labels.num_classes,) * 2, np.int64)
-    scores = iou.scores(nothing, seen=labels.seen, unseen=labels.unseen)
-    known = [key for key, value in scores.items() if np.ndim(value) == 0]
+    # Evaluations that count the same share one step, and so its compiled programs.
+    made: dict[str, tuple[tuple[Any, ...], Callable[..., inference.Counts]]] = {}
+    evaluations = {}
     for name, spec in config.get("evals", {}).items():
         dataset.source(spec["split"])
-        for metric in spec.get("metrics", ()):
-            if metric not in known:
-                raise config_lib.ConfigError(
-                    f"config.evals.{name}.metrics has {metric!r}"
-                    + config_lib.suggest(metric, known)
-                )
-    count = inference.make_count(method, mesh)
-    return Evaluator(config, dataset, method, mesh, count)
+        key = repr(spec.get("measures", ()))
+        if key not in made:
+            measures = make_measures(spec, method)
+            made[key] = measures, inference.make_count(method, mesh, measures)
+        measures, step = made[key]
+        check_metrics(name, spec, method, measures)
+        evaluations[name] = Evaluation(make_protocol(spec), measures, step)
+    return Evaluator(config, dataset, method, mesh, evaluations)
 
 
-Example = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def accumulate(
-    count: Callable[..., tuple[jax.Array, jax.Array]],
-    state: TrainState,
-    batches: Iterable[Mapping[str, np.ndarray]],
-    *,
-    mesh: Mesh,
-    num_pictures: int = 0,
-    stop: Callable[[], bool] = lambda: False,
-) -> tuple[np.ndarray | None, list[Example]]:
-    """Adds up the confusion of all batches.
+def make_protocol(spec: Mapping[str, Any]) -> Protocol:
+    """Builds the protocol of an evaluation; the whole picture where none is named.
 
     Args:
-        count: of `inference.make_count`.
-        state: of `inference.predicting`.
-        batches: host batches, those of the same shape compile once.
-        mesh: the devices.
-        num_pictures: how many examples to hand back.
-        stop: asked between batches.
-
-    Returns:
-        The confusion int64 [C, C], exact for any number of pixels, or None if stopped;
-        and the first (image, truth, prediction) triples of this process.
+        spec: of `config["evals"]`.
     """
-    total: np.ndarray | None = None
-    examples: list[Example] = []
-    pending = None
-    for batch in batches:
-        if stop():
-            return None, []
-        confusion, prediction = count(state, sharding.to_devices(batch, mesh))
-        if len(examples) < num_pictures:
-            examples += _triples(batch, inference.local_rows(prediction))
-        # Reading the batch before this one leaves the devices busy with this one.
-        total, pending = _add(total, pending), confusion
-    total = _add(total, pending)
-    if total is None:
-        raise config_lib.ConfigError("the split to evaluate holds no pictures")
-    return total, examples[:num_pictures]
+    if "protocol" not in spec:
+        return Whole()
+    return config_lib.make("protocols", spec["protocol"])
 
 
-def _add(total: np.ndarray | None, counts: jax.Array | None) -> np.ndarray | None:
-    if counts is None:
-        return total
-    exact = np.asarray(counts, np.int64)
-    return exact if total is None else total + exact
+def make_measures(spec: Mapping[str, Any], method: base.Method) -> tuple[Any, ...]:
+    """Builds the further measures of an evaluation."""
+    return tuple(
+        config_lib.make("metrics", measure, labels=method.labels)
+        for measure in spec.get("measures", ())
+    )
 
 
-def _triples(batch: Mapping[str, np.ndarray], predicted: np.ndarray) -> list[Example]:
-    rows = zip(batch["image"], batch["label"], predicted, batch["valid"], strict=True)
-    return [(image, truth, ids) for image, truth, ids, valid in rows if valid]
+def check_metrics(
+    name: str, spec: Mapping[str, Any], method: base.Method, measures: tuple[Any, ...]
+) -> None:
+    """Refuses an evaluation that asks for a score which nothing computes.
+
+    Raises:
+        ConfigError: naming the nearest score there is.
+    """
+    ids = jax.ShapeDtypeStruct((1, 8, 8), jnp.int32)
+    size = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+    nothing = [
+        jax.tree.map(
+            lambda leaf: np.zeros(leaf.shape, np.int64),
+            jax.eval_shape(measure.count, ids, ids, size),
+        )
+        for measure in measures
+    ]
+    confusion = np.zeros((method.labels.num_classes,) * 2, np.int64)
+    scores = all_scores(method.labels, confusion, measures, nothing)
+    known = [key for key, value in scores.items() if np.ndim(value) == 0]
+    for metric in spec.get("metrics", ()):
+        if metric not in known:
+            raise config_lib.ConfigError(
+                f"config.evals.{name}.metrics has {metric!r}"
+                + config_lib.suggest(metric, known)
+            )
+
+
+def all_scores(
+    labels: LabelSet,
+    confusion: np.ndarray,
+    measures: Sequence[Any] = (),
+    totals: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """The scores of a confusion matrix, and of further measures.
+
+    Args:
+        labels: the classes.
+        confusion: int64 [C, C].
+        measures: what `totals` belong to.
+        totals: a PyTree of int64 arrays each.
+
+    Raises:
+        ConfigError: if two measures have a score of one name.
+    """
+    scores = iou.scores(confusion, seen=labels.seen, unseen=labels.unseen)
+    for measure, counts in zip(measures, totals, strict=True):
+        more = measure.scores(counts)
+        both = sorted(scores.keys() & more.keys())
+        if both:
+            raise config_lib.ConfigError(
+                f"{type(measure).__name__} has a score that there is already: "
+                f"{', '.join(both)}; name each measure once"
+            )
+        scores |= more
+    return scores
 
 
 def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:

@@ -1,19 +1,44 @@
-"""From a trained state to class ids, compiled once and spread over the devices."""
+"""From a trained state to class ids and counts, compiled and spread over the devices.
 
-from collections.abc import Callable
-from typing import Any
+`make_predict` gives class ids, `make_count` scores them as well. Each device works on
+its own rows of the batch, with no word to the others until the counts are added up.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxseg import sharding
-from jaxseg.data.labels import IGNORE
 from jaxseg.methods.base import Batch, Method
 from jaxseg.metrics.confusion import confusion_matrix
 from jaxseg.ops.backward import compiler_options
+from jaxseg.protocols.base import Colour, Protocol
 from jaxseg.state import TrainState
+
+UNLABELLED = -1  # no class, however many there are
+
+
+class Counts(NamedTuple):
+    """What an evaluation counts in a batch.
+
+    Attributes:
+        confusion: int32 [C, C], rows truth, of the whole batch.
+        measures: of each further measure, a PyTree of int32 arrays, likewise.
+        scores: float32 [B], the mean IoU of each picture alone; NaN where nothing is
+            labelled.
+        prediction: [B, H, W] class ids of `id_dtype`.
+    """
+
+    confusion: Any
+    measures: Any
+    scores: Any
+    prediction: Any
 
 
 def predicting(state: TrainState) -> TrainState:
@@ -21,46 +46,182 @@ def predicting(state: TrainState) -> TrainState:
     return state.replace(opt_state=None, memory=None)
 
 
-def make_predict(
-    method: Method, mesh: Mesh
-) -> Callable[[TrainState, Batch], jax.Array]:
-    """Compiles `(state, batch) -> class ids`, uint8 [B, H, W].
+def make_predict(method: Method, mesh: Mesh) -> Callable[..., jax.Array]:
+    """Compiles `(state, batch, protocol) -> class ids` [B, H, W] of `id_dtype`.
 
-    The method never sees the labels of the batch.
+    The protocol is static, and fitted (`fit`) where that matters. A batch has `image`
+    [B, H, W, 3] and, where pictures do not fill it, `size` int32 [B, 2]. The method
+    never sees the labels of the batch.
     """
 
-    def predict(state: TrainState, batch: Batch) -> jax.Array:
-        return _class_ids(method, state, batch)
+    def predict(state: TrainState, batch: Batch, protocol: Protocol) -> jax.Array:
+        of_rows = functools.partial(class_ids, method, protocol=protocol)
+        return _by_device(of_rows, mesh)(state, batch)
 
-    data = sharding.batched(mesh)
-    return jax.jit(predict, out_shardings=data, compiler_options=compiler_options())
+    return jax.jit(
+        predict,
+        static_argnames="protocol",
+        out_shardings=sharding.batched(mesh),
+        compiler_options=compiler_options(),
+    )
 
 
 def make_count(
-    method: Method, mesh: Mesh
-) -> Callable[[TrainState, Batch], tuple[jax.Array, jax.Array]]:
-    """Compiles `(state, batch) -> (confusion [C, C] int32, class ids [B, H, W])`.
+    method: Method, mesh: Mesh, measures: Sequence[Any] = ()
+) -> Callable[..., Counts]:
+    """Compiles `(state, batch, protocol) -> Counts`; see `make_predict`.
 
-    Rows of the confusion are the truth. Unlabelled pixels and the examples that pad a
-    batch, where `valid` is false, do not count.
+    Unlabelled pixels and the examples that pad a batch, where `valid` is false, do not
+    count.
+
+    Args:
+        method: predicts.
+        mesh: the devices.
+        measures: objects whose `count(truth, prediction, size)` gives a PyTree of
+            integer arrays that add up over pictures.
     """
 
-    def count(state: TrainState, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        prediction = _class_ids(method, state, batch)
-        truth = jnp.where(batch["valid"][:, None, None], batch["label"], IGNORE)
-        confusion = confusion_matrix(
-            truth, prediction, num_classes=method.labels.num_classes
+    def of_rows(state: TrainState, batch: Batch, protocol: Protocol) -> Any:
+        prediction = class_ids(method, state, batch, protocol=protocol)
+        valid = batch["valid"][:, None, None]
+        truth = jnp.where(valid, batch["label"].astype(jnp.int32), UNLABELLED)
+        confusion = functools.partial(
+            confusion_matrix, num_classes=method.labels.num_classes
         )
-        return confusion, prediction
+        confusions = jax.vmap(confusion)(truth, prediction)  # [B, C, C]
+        ids, size = prediction.astype(jnp.int32), true_size(batch)
+        further = tuple(measure.count(truth, ids, size) for measure in measures)
+        totals = jnp.sum(confusions, axis=0), further
+        per_device = jax.tree.map(lambda total: total[None], totals)
+        return *per_device, mean_ious(confusions), prediction
 
-    outputs = (sharding.replicated(mesh), sharding.batched(mesh))
-    return jax.jit(count, out_shardings=outputs, compiler_options=compiler_options())
+    def count(state: TrainState, batch: Batch, protocol: Protocol) -> Counts:
+        rows = _by_device(functools.partial(of_rows, protocol=protocol), mesh)
+        confusion, further, scores, prediction = rows(state, batch)
+        totals = jax.tree.map(lambda x: jnp.sum(x, axis=0), (confusion, further))
+        return Counts(totals[0], totals[1], scores, prediction)
+
+    one, many = sharding.replicated(mesh), sharding.batched(mesh)
+    return jax.jit(
+        count,
+        static_argnames="protocol",
+        out_shardings=Counts(one, one, many, many),
+        compiler_options=compiler_options(),
+    )
 
 
-def _class_ids(method: Method, state: TrainState, batch: Batch) -> jax.Array:
+def _by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """Runs `(state, rows of the batch) -> rows` on every device by itself.
+
+    Left to the compiler, windows cut out at places that differ from picture to picture
+    would make it gather the whole batch on every device.
+    """
+    rows = sharding.batched(mesh).spec
+    return jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(sharding.replicated(mesh).spec, rows),
+        out_specs=rows,
+        check_vma=False,
+    )
+
+
+def class_ids(
+    method: Method, state: TrainState, batch: Batch, *, protocol: Protocol
+) -> jax.Array:
+    """Class ids [B, H, W] of a batch; see `make_predict`, which compiles this."""
     unlabelled = {key: value for key, value in batch.items() if key != "label"}
-    logits = method.predict(state, unlabelled)
-    return jnp.argmax(logits, axis=-1).astype(jnp.uint8)  # 255 is no class
+
+    def network(image: jax.Array) -> jax.Array:
+        return method.predict(state, {**unlabelled, "image": image})
+
+    ids = protocol.class_ids(
+        network, batch["image"], true_size(batch), fill=fill_colour(method)
+    )
+    return ids.astype(id_dtype(method.labels.num_classes))
+
+
+def true_size(batch: Mapping[str, Any]) -> jax.Array:
+    """Heights and widths of the pictures, int32 [B, 2], at least 1."""
+    b, height, width, _ = batch["image"].shape
+    if "size" not in batch:
+        return jnp.broadcast_to(jnp.array([height, width], jnp.int32), (b, 2))
+    return jnp.maximum(batch["size"].astype(jnp.int32), 1)
+
+
+def fill_colour(method: Method) -> Colour:
+    """The colour of padding: what the segmentor subtracts, so all but 0 to it."""
+    red, green, blue = method.segmentor.mean
+    return round(red), round(green), round(blue)
+
+
+def id_dtype(num_classes: int) -> Any:
+    """The smallest unsigned type that holds all class ids and one more."""
+    for dtype in (jnp.uint8, jnp.uint16):
+        if num_classes <= jnp.iinfo(dtype).max:
+            return dtype
+    return jnp.uint32
+
+
+def mean_ious(confusions: jax.Array) -> jax.Array:
+    """Mean IoU of each picture, over the classes in its truth or prediction.
+
+    Args:
+        confusions: int [B, C, C], rows truth.
+
+    Returns:
+        float32 [B]; NaN where nothing is labelled.
+    """
+    right = jnp.diagonal(confusions, axis1=1, axis2=2)
+    union = jnp.sum(confusions, axis=1) + jnp.sum(confusions, axis=2) - right
+    iou = jnp.where(union > 0, right / jnp.maximum(union, 1), 0)
+    present = jnp.sum(union > 0, axis=1)
+    return jnp.where(present > 0, jnp.sum(iou, axis=1) / present, jnp.nan)
+
+
+def fitted(protocol: Protocol, batch: Mapping[str, np.ndarray]) -> Protocol:
+    """The protocol with canvases for this host batch, the same on all hosts."""
+    if protocol.keeps_size:
+        return protocol
+    b, *shape, _ = batch["image"].shape
+    sizes = np.maximum(batch.get("size", np.broadcast_to(shape, (b, 2))), 1)
+    if "valid" in batch:
+        sizes = np.where(batch["valid"][:, None], sizes, 1)
+    if jax.process_count() > 1:
+        sizes = multihost_utils.process_allgather(sizes).reshape(-1, 2)
+    return protocol.fit(sizes)
+
+
+def canvas_for(
+    size: tuple[int, int],
+    buckets: Sequence[tuple[int, int]] = (),
+    *,
+    align_corners: bool = False,
+) -> tuple[int, int]:
+    """The canvas that a picture is laid on, so that few shapes have to be compiled.
+
+    Args:
+        size: height and width.
+        buckets: canvases to take the smallest of that holds the picture. If none does,
+            each side becomes the next power of two, or one and a half of one.
+        align_corners: of the network. If so, sides are one more than that: the corners
+            of its map are then those of a grid of whole strides, as in its training.
+
+    Returns:
+        Height and width.
+    """
+    holding = [b for b in buckets if b[0] >= size[0] and b[1] >= size[1]]
+    if holding:
+        height, width = min(holding, key=lambda bucket: bucket[0] * bucket[1])
+        return height, width
+    more = int(align_corners)
+    return _ladder(size[0] - more) + more, _ladder(size[1] - more) + more
+
+
+def _ladder(side: int) -> int:
+    """The next power of two, or three quarters of it."""
+    power = 1 << (max(int(side), 1) - 1).bit_length()
+    return power * 3 // 4 if power * 3 >= side * 4 else power
 
 
 def local_rows(array: jax.Array) -> np.ndarray:

@@ -3,11 +3,12 @@
     python -m jaxseg.predict --workdir runs/quickstart --images photos --out masks
 
 Writes `NAME.png`, a mask of class ids with the palette of the classes, and
-`NAME_overlay.png`, the picture with the mask over it. The classes come with the run;
-no data set is needed.
+`NAME_overlay.png`, the picture with the mask over it. The classes and the protocol come
+with the run; no data set is needed.
 """
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import sys
@@ -33,21 +34,29 @@ from jaxseg.data import folder, pictures
 from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import PictureError
 from jaxseg.methods import base
+from jaxseg.protocols.base import Protocol
 from jaxseg.state import TrainState
 
 
-def load(workdir: str) -> tuple[Callable[[np.ndarray], np.ndarray], LabelSet]:
+def load(
+    workdir: str, *, evaluation: str = "", exact: bool = False
+) -> tuple[Callable[[np.ndarray], np.ndarray], LabelSet]:
     """Loads the newest checkpoint of a run as a function of one picture.
+
+    The run's protocol is followed. Pictures are laid on canvases of a few sizes, those
+    of the evaluation where it has some that hold them, so that few programs are
+    compiled. A network that sees the whole picture also sees that padding.
 
     Args:
         workdir: of the run.
+        evaluation: whose protocol, of the config's `evals`; the first if empty.
+        exact: no canvases; every size of picture is compiled.
 
     Returns:
-        A function, uint8 [H, W, 3] RGB -> class ids [H, W], compiled once for each size
-        of picture; and the classes.
+        A function, uint8 [H, W, 3] RGB -> class ids [H, W]; and the classes.
 
     Raises:
-        ConfigError: if the folder has no config.json.
+        ConfigError: if the folder has no config.json, or there is no such evaluation.
         CheckpointError: if it has no checkpoint.
     """
     config = workfolder.read_config(workdir)
@@ -58,9 +67,74 @@ def load(workdir: str) -> tuple[Callable[[np.ndarray], np.ndarray], LabelSet]:
     labels = recorded_labels(config)
     mesh = sharding.make_mesh(1)
     method = base.from_config(config, labels)
-    state = evaluate.restore({**config, "init_from": ""}, workdir, method, mesh)
-    predict = inference.make_predict(method, mesh)
-    return lambda image: _predict_one(predict, state, image), labels
+    spec = find_evaluation(config, evaluation)
+    predictor = Predictor(
+        predict=inference.make_predict(method, mesh),
+        state=evaluate.restore({**config, "init_from": ""}, workdir, method, mesh),
+        protocol=evaluate.make_protocol(spec),
+        buckets=None if exact else canvases(spec),
+        align_corners=method.segmentor.align_corners,
+    )
+    return predictor, labels
+
+
+def find_evaluation(config: Mapping[str, Any], name: str = "") -> Mapping[str, Any]:
+    """The entry of `config["evals"]` of that name, or the first; {} if there are none.
+
+    Raises:
+        ConfigError: if there is none of that name.
+    """
+    evals = config.get("evals", {})
+    if name and name not in evals:
+        raise config_lib.ConfigError(
+            f"the run has no evaluation {name!r}" + config_lib.suggest(name, evals)
+        )
+    return evals[name] if name else next(iter(evals.values()), {})
+
+
+def canvases(spec: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """The canvases that an evaluation lists, as its `buckets` or its one `canvas`."""
+    listed = spec.get("buckets") or ()
+    if not isinstance(listed, (list, tuple)):  # how many to choose for the split
+        listed = ()
+    if spec.get("canvas"):
+        listed = (*listed, spec["canvas"])
+    return tuple((int(height), int(width)) for height, width in listed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """Class ids [H, W] of a picture, uint8 [H, W, 3] RGB.
+
+    Attributes:
+        predict: of `inference.make_predict`.
+        state: the trained state.
+        protocol: how the network is shown the picture.
+        buckets: canvases to prefer; None to have none at all.
+        align_corners: of the network; see `inference.canvas_for`.
+    """
+
+    predict: Callable[..., jax.Array]
+    state: TrainState
+    protocol: Protocol
+    buckets: tuple[tuple[int, int], ...] | None
+    align_corners: bool
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        height, width, _ = image.shape
+        canvas = height, width
+        if self.buckets is not None:
+            canvas = inference.canvas_for(
+                canvas, self.buckets, align_corners=self.align_corners
+            )
+        padded = np.zeros((1, *canvas, 3), np.uint8)  # protocols choose its colour
+        padded[0, :height, :width] = image
+        size = np.array([[height, width]], np.int32)
+        batch: dict[str, np.ndarray] = {"image": padded, "size": size}
+        protocol = inference.fitted(self.protocol, batch)
+        placed = jax.tree.map(jnp.asarray, batch)
+        ids = self.predict(self.state, placed, protocol)
+        return np.asarray(ids)[0, :height, :width]
 
 
 def recorded_labels(config: Mapping[str, Any]) -> LabelSet:
@@ -79,14 +153,6 @@ def recorded_labels(config: Mapping[str, Any]) -> LabelSet:
         names=tuple(names[str(i)] for i in range(len(names))),
         palette=tuple((r, g, b) for r, g, b in config["palette"]),
     )
-
-
-def _predict_one(
-    predict: Callable[[TrainState, base.Batch], jax.Array],
-    state: TrainState,
-    image: np.ndarray,
-) -> np.ndarray:
-    return np.asarray(predict(state, {"image": jnp.asarray(image[None])}))[0]
 
 
 def list_pictures(path: str) -> list[pathlib.Path]:
@@ -153,6 +219,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="a picture, or a folder")
     parser.add_argument("--out", required=True, help="folder for the masks")
     parser.add_argument(
+        "--evaluation", default="", help="whose protocol; default: the config's first"
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="pad nothing: compile for every size of picture",
+    )
+    parser.add_argument(
         "--compilation_cache",
         help="folder that keeps compiled programs, '' for none; default: "
         "$JAX_COMPILATION_CACHE_DIR, else ~/.cache/jaxseg/compiled",
@@ -164,7 +238,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.path.realpath(options.out) == os.path.realpath(options.images):
             raise config_lib.ConfigError("--out must be another folder than --images")
         files = list_pictures(options.images)
-        predict, labels = load(options.workdir)
+        predict, labels = load(
+            options.workdir, evaluation=options.evaluation, exact=options.exact
+        )
     except (ValueError, CheckpointError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     failed = write_masks(predict, labels, files, options.out)

@@ -4,111 +4,112 @@ import numpy as np
 import pytest
 
 from jaxseg import config as config_lib
-from jaxseg import evaluate, inference, initialization, sharding
+from jaxseg import evaluate, sharding
 from jaxseg.checkpoints import CheckpointError
 from jaxseg.data import inputs
-from tests.test_train import build, make_config
+from jaxseg.methods import base
+from jaxseg.protocols.multiscale import MultiScale
+from jaxseg.protocols.sliding import Sliding
+from jaxseg.protocols.whole import Whole
+from tests.test_train import make_config
 
 
-@pytest.fixture(scope="module")
-def setting():
-    config = make_config()
-    method, mesh = build(config)
-    target = initialization.describe(config, method, mesh)
-    return config, method, initialization.fresh(config, method, target)
+def make_evaluator(**changes):
+    config = make_config(**changes)
+    dataset = inputs.make_dataset(config)
+    method = base.from_config(config, dataset.labels)
+    return evaluate.make_evaluator(config, dataset, method, sharding.make_mesh(1))
 
 
-def confusion(setting, *, devices, batch_size):
-    config, method, state = setting
-    mesh = sharding.make_mesh(devices)
-    state = jax.device_put(inference.predicting(state), sharding.replicated(mesh))
-    config = make_config(evals__val__batch_size=batch_size)
-    batches = inputs.evaluation_batches(
-        config, "val", inputs.make_dataset(config), multiple_of=devices
+class Pixels:
+    """A measure: how many pixels are labelled."""
+
+    def __init__(self, labels, name_of_score="num_pixels"):
+        self.labels = labels
+        self.name_of_score = name_of_score
+
+    def count(self, truth, prediction, size=None):
+        counts = (truth >= 0) & (truth < self.labels.num_classes)
+        return jnp.sum(counts, dtype=jnp.int32)
+
+    def scores(self, totals):
+        return {self.name_of_score: int(totals)}
+
+
+PIXELS = dict(name="tests.test_evaluate:Pixels")
+
+
+class Silent:
+    """A report that keeps what it is told."""
+
+    def scores(self, *arguments, **options):
+        self.told = arguments, options
+
+    def pictures(self, step, name, pictures):
+        self.panels = pictures
+
+
+def test_a_config_names_protocols_and_those_inside_of_them():
+    sliding = dict(name="sliding.Sliding", window=[16, 32], stride=[8, 16])
+    spec = dict(name="multiscale.MultiScale", inner=sliding, scales=(1.0, 1.5))
+    protocol = evaluate.make_protocol(dict(split="val", protocol=spec))
+    inner = Sliding(window=(16, 32), stride=(8, 16))
+    assert protocol == MultiScale(inner=inner, scales=(1.0, 1.5))
+    assert evaluate.make_protocol(dict(split="val")) == Whole()
+
+
+def test_a_protocol_that_cannot_be_names_its_mistake():
+    for spec, message in (
+        (dict(name="sliding.Slide"), "did you mean 'Sliding'"),
+        (dict(name="sliding.Sliding", window=(8, 8), stride=(9, 9)), "no window"),
+        (dict(name="whole.Whole", multipel=8), "did you mean 'multiple'"),
+    ):
+        with pytest.raises(config_lib.ConfigError, match=message):
+            make_evaluator(evals__val__protocol=spec)
+
+
+def test_scores_hold_those_of_the_confusion_and_of_further_measures():
+    evaluator = make_evaluator(evals__val__measures=(PIXELS,))
+    state = evaluator.method.init(
+        jax.random.key(0), {"image": jnp.zeros((1, 32, 64, 3))}
     )
-    count = inference.make_count(method, mesh)
-    return evaluate.accumulate(count, state, batches, mesh=mesh, num_pictures=3)
+    report = Silent()
+    scores = evaluator(state, report)["val"]
+    source = evaluator.dataset.source("val")
+    labelled = sum((source[i]["label"] != 255).sum() for i in range(5))
+    assert scores["num_pixels"] == labelled
+    assert 0 <= scores["mean_iou"] <= 1 and "class_iou" in scores
+    assert report.told[0][2] is scores and len(report.panels) == 2
 
 
-def by_hand(setting):
-    """The confusion of the five validation scenes, one after the other, in NumPy."""
-    config, method, state = setting
-    source = inputs.make_dataset(config).source("val")
-    total = np.zeros((method.labels.num_classes,) * 2, np.int64)
-    predict = jax.jit(lambda image: method.predict(state, {"image": image}))
-    for i in range(len(source)):
-        ids = np.argmax(predict(jnp.asarray(source[i]["image"][None]))[0], -1)
-        labelled = source[i]["label"] != 255
-        np.add.at(total, (source[i]["label"][labelled], ids[labelled]), 1)
-    return total
+def test_a_metric_may_be_one_of_a_further_measure():
+    changes = dict(evals__val__metrics=("num_pixels",))
+    make_evaluator(evals__val__measures=(PIXELS,), **changes)
+    with pytest.raises(config_lib.ConfigError, match="'num_pixels'"):
+        make_evaluator(**changes)
 
 
-@pytest.mark.parametrize(("devices", "batch_size"), [(1, 1), (1, 2), (8, 8), (4, 3)])
-def test_padding_batching_and_devices_do_not_change_the_counts(
-    setting, devices, batch_size
-):
-    counted, examples = confusion(setting, devices=devices, batch_size=batch_size)
-    np.testing.assert_array_equal(counted, by_hand(setting))
-    assert len(examples) == 3
+def test_two_scores_of_one_name_are_refused():
+    twice = (PIXELS, PIXELS)
+    with pytest.raises(config_lib.ConfigError, match="num_pixels; name each"):
+        make_evaluator(evals__val__measures=twice)
 
 
-def test_the_pictures_handed_back_are_the_first_of_the_split(setting):
-    _, examples = confusion(setting, devices=2, batch_size=2)
-    source = inputs.make_dataset(setting[0]).source("val")
-    for i, (image, truth, prediction) in enumerate(examples):
-        np.testing.assert_array_equal(image, source[i]["image"])
-        np.testing.assert_array_equal(truth, source[i]["label"])
-        assert prediction.shape == truth.shape
+def test_evaluations_that_count_the_same_share_a_step():
+    other = dict(split="train", batch_size=2)
+    evaluator = make_evaluator(evals__train=other)
+    one, two = evaluator.evaluations.values()
+    assert one.step is two.step
+    evaluator = make_evaluator(evals__train=dict(other, measures=(PIXELS,)))
+    one, two = evaluator.evaluations.values()
+    assert one.step is not two.step
 
 
-def batch_of(size=1):
-    return {
-        "image": np.zeros((size, 2, 2, 3), np.uint8),
-        "label": np.zeros((size, 2, 2), np.int32),
-        "valid": np.ones(size, bool),
-    }
-
-
-def test_counts_stay_exact_beyond_32_bits():
-    many = jnp.full((2, 2), 2**31 - 1, jnp.int32)
-    total, _ = evaluate.accumulate(
-        lambda state, batch: (many, batch["label"]),
-        None,
-        [batch_of()] * 3,
-        mesh=sharding.make_mesh(1),
-    )
-    assert total.dtype == np.int64 and (total == 3 * (2**31 - 1)).all()
-
-
-def test_a_stop_abandons_the_pass():
-    asked = []
-    total, examples = evaluate.accumulate(
-        lambda state, batch: (jnp.ones((2, 2), jnp.int32), batch["label"]),
-        None,
-        [batch_of()] * 5,
-        mesh=sharding.make_mesh(1),
-        num_pictures=1,
-        stop=lambda: asked.append(1) or len(asked) > 2,
-    )
-    assert total is None and examples == [] and len(asked) == 3
-
-
-def test_an_empty_split_is_refused():
-    with pytest.raises(config_lib.ConfigError, match="no pictures"):
-        evaluate.accumulate(None, None, [], mesh=sharding.make_mesh(1))
-
-
-def test_the_method_never_sees_the_labels():
-    class Peeking:
-        labels = build(make_config())[0].labels
-
-        def predict(self, state, batch):
-            assert "label" not in batch
-            return jnp.zeros((*batch["image"].shape[:3], self.labels.num_classes))
-
-    count = inference.make_count(Peeking(), sharding.make_mesh(1))
-    counted, ids = count(None, jax.tree.map(jnp.asarray, batch_of(2)))
-    assert int(counted[0, 0]) == 8 and ids.dtype == jnp.uint8
+def test_scores_without_measures_are_those_of_the_confusion():
+    labels = make_evaluator().method.labels
+    confusion = np.diag(np.arange(labels.num_classes)).astype(np.int64)
+    scores = evaluate.all_scores(labels, confusion)
+    assert scores["mean_iou"] == 1
 
 
 def test_evaluating_nothing_says_where_it_looked(tmp_path):

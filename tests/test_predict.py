@@ -1,9 +1,15 @@
+import dataclasses
+import json
+import pathlib
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxseg import predict, train
 from jaxseg.config import ConfigError
+from jaxseg.protocols.sliding import Sliding
 from tests.test_train import make_config
 
 
@@ -36,6 +42,65 @@ def test_one_picture_is_predicted_the_same_each_time(run, tmp_path):
     pixels = photo(tmp_path / "a.png")
     function, _ = predict.load(run)
     np.testing.assert_array_equal(function(pixels), function(pixels))
+
+
+def write_config(run, **changes):
+    """The run again, with another evaluation in its config.json."""
+    path = pathlib.Path(run, "config.json")
+    config = json.loads(path.read_text())
+    config["evals"] = dict(val=dict(split="val", **changes))
+    path.write_text(json.dumps(config))
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "copied")
+
+
+def test_the_runs_protocol_is_followed(copied):
+    window = dict(name="sliding.Sliding", window=[16, 16], stride=[8, 8])
+    write_config(copied, protocol=window)
+    function, _ = predict.load(str(copied))
+    assert function.protocol == Sliding(window=(16, 16), stride=(8, 8))
+    exact, _ = predict.load(str(copied), exact=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (21, 34, 3), np.uint8)
+    np.testing.assert_array_equal(function(pixels), exact(pixels))
+
+
+def test_mixed_sizes_compile_a_handful_of_times(run):
+    function, _ = predict.load(run)
+    shapes = []
+
+    def predict_ids(state, batch, protocol):
+        shapes.append(batch["image"].shape)
+        return batch["image"][..., 0]
+
+    function = dataclasses.replace(function, predict=predict_ids)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        size = tuple(rng.integers(200, 513, 2))
+        assert function(np.zeros((*size, 3), np.uint8)).shape == size
+    assert len(set(shapes)) <= 9
+
+
+def test_the_evaluations_canvas_is_taken_where_it_holds_the_picture(copied):
+    write_config(copied, canvas=[40, 70])
+    function, _ = predict.load(str(copied), evaluation="val")
+    assert function.buckets == ((40, 70),)
+    with pytest.raises(ConfigError, match="did you mean 'val'"):
+        predict.load(str(copied), evaluation="vall")
+
+
+def test_exactly_means_that_nothing_is_padded(run):
+    function, _ = predict.load(run, exact=True)
+    shapes = []
+
+    def predict_ids(state, batch, protocol):
+        shapes.append(batch["image"].shape)
+        return batch["image"][..., 0]
+
+    dataclasses.replace(function, predict=predict_ids)(np.zeros((21, 33, 3), np.uint8))
+    assert shapes == [(1, 21, 33, 3)]
 
 
 def test_pictures_whose_masks_would_collide_are_named(tmp_path):

@@ -2,7 +2,13 @@
 
 `jax.image.resize` has neither the align-corners convention nor PyTorch's nearest
 neighbour, and it smooths when it shrinks; published networks depend on all three.
+
+`resize_bilinear` and its neighbours resize whole arrays, to sizes that are constants of
+the program; `resize_within` resizes pictures of sizes known at run time only, each at
+the top left of its canvas.
 """
+
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +70,110 @@ def resize_bilinear(
     rows = interpolation_matrix(h, height, align_corners=align_corners)
     columns = interpolation_matrix(w, width, align_corners=align_corners)
     return _resample(x, rows, columns)
+
+
+def resize_within(
+    x: jax.Array,
+    size: jax.Array,
+    new_size: jax.Array,
+    shape: tuple[int, int],
+    *,
+    align_corners: bool,
+) -> jax.Array:
+    """Resizes pictures at the top left of canvases linearly, each to a size of its own.
+
+    What a picture becomes depends on its own pixels only, and is what
+    `resize_bilinear` makes of it alone.
+
+    Args:
+        x: [B, h, w, D] float canvases.
+        size: int [B, 2], height and width of each picture in its canvas, 1 to 32767.
+        new_size: int [B, 2], those wanted, in the same range.
+        shape: (H, W) of the new canvases; a constant of the program.
+        align_corners: whether corner pixels stay corner pixels.
+
+    Returns:
+        [B, H, W, D] of x's dtype; outside of a picture its last row and column go on.
+    """
+    height, width = shape
+    rows = linear_taps(
+        size[:, 0], new_size[:, 0], jnp.arange(height), align_corners=align_corners
+    )
+    columns = linear_taps(
+        size[:, 1], new_size[:, 1], jnp.arange(width), align_corners=align_corners
+    )
+    return sample_linear(sample_linear(x, rows, axis=1), columns, axis=2)
+
+
+Taps: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
+
+
+def linear_taps(
+    size: jax.Array, new_size: jax.Array, pixels: jax.Array, *, align_corners: bool
+) -> Taps:
+    """Which two source pixels make an output pixel of a row; see the matrix above.
+
+    Args:
+        size: int [B], n of each row.
+        new_size: int [B], m of each row.
+        pixels: int [M] or [B, M], the output pixels i wanted; beyond m the last.
+        align_corners: which of the two conventions.
+
+    Returns:
+        below int32 [B, M], above int32 [B, M], and the weight of the latter, float32.
+    """
+    n, m = size[:, None], new_size[:, None]
+    pixels = jnp.clip(pixels, 0, m - 1)
+    # Positions are fractions of whole numbers: no rounding, however large the picture.
+    if align_corners:
+        numerator, denominator = pixels * (n - 1), jnp.maximum(m - 1, 1)
+    else:
+        numerator = jnp.clip((2 * pixels + 1) * n - m, 0, 2 * m * (n - 1))
+        denominator = 2 * m
+    below = numerator // denominator
+    weight = (numerator - below * denominator) / denominator
+    return below, jnp.minimum(below + 1, n - 1), weight.astype(jnp.float32)
+
+
+def sample_linear(x: jax.Array, taps: Taps, *, axis: int) -> jax.Array:
+    """Mixes the two source pixels of `linear_taps` along axis 1 or 2 of [B, h, w, D].
+
+    Gathering beats the products of `resize_bilinear` by far on processors, where the
+    matrices would differ from picture to picture.
+    """
+    below, above, weight = taps
+    take = jax.vmap(lambda x, index: jnp.take(x, index, axis=axis - 1, mode="clip"))
+    ends = [-1 if i == axis else 1 for i in (1, 2)]
+    weight = weight.reshape(len(x), *ends, 1).astype(x.dtype)
+    return take(x, below) * (1 - weight) + take(x, above) * weight
+
+
+def shrink_within(
+    x: jax.Array, size: jax.Array, new_size: jax.Array, shape: tuple[int, int]
+) -> jax.Array:
+    """As `resize_within`, smoothed where it shrinks, as Pillow and torch's `antialias`.
+
+    The triangle that weighs the source pixels widens to n / m pixels each side;
+    pixels are areas. Pillow rounds its result to whole grey levels, this does not.
+    """
+    rows = _triangles(size[:, 0], new_size[:, 0], x.shape[1], shape[0])
+    columns = _triangles(size[:, 1], new_size[:, 1], x.shape[2], shape[1])
+    precision = lax.Precision.HIGHEST
+    x = jnp.einsum("bWw,bhwd->bhWd", columns, x, precision=precision)
+    return jnp.einsum("bHh,bhWd->bHWd", rows, x, precision=precision)
+
+
+def _triangles(
+    size: jax.Array, new_size: jax.Array, length: int, new_length: int
+) -> jax.Array:
+    """The matrices [B, M, N] of `shrink_within`; rows sum to one."""
+    n, m = size[:, None, None], new_size[:, None, None]
+    target = jnp.minimum(jnp.arange(new_length)[:, None], m - 1)
+    source = jnp.arange(length)
+    scale = jnp.maximum(n / m, 1.0)
+    distance = jnp.abs((2 * target + 1) * n - (2 * source + 1) * m) / (2 * m)
+    weight = jnp.maximum(1 - distance / scale, 0) * (source < n)
+    return weight / jnp.sum(weight, axis=-1, keepdims=True)
 
 
 def bicubic_matrix(size: int, new_size: int, *, offset: float = 0.0) -> np.ndarray:

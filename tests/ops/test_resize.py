@@ -10,6 +10,8 @@ from jaxseg.ops.resize import (
     resize_bicubic_antialias,
     resize_bilinear,
     resize_nearest,
+    resize_within,
+    shrink_within,
 )
 
 SHAPES = [(16, 20), (13, 17), (3, 5), (7, 9), (1, 1)]
@@ -101,3 +103,70 @@ def test_gradient_is_the_transposed_matrix():
 def test_same_size_is_untouched():
     x = jnp.asarray(maps())
     np.testing.assert_array_equal(resize_bilinear(x, (7, 9), align_corners=False), x)
+
+
+SIZES = np.array([[7, 9], [5, 6], [1, 1]])
+NEW_SIZES = np.array([[13, 17], [3, 5], [4, 1]])
+
+
+def canvases(seed=0):
+    """Three pictures of `SIZES` at the top left of noise that nobody may see."""
+    rng = np.random.default_rng(seed)
+    pictures = maps()[0]
+    x = rng.normal(size=(3, 8, 11, 3)).astype(np.float32)
+    for i, (h, w) in enumerate(SIZES):
+        x[i, :h, :w] = pictures[:h, :w]
+    return x
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_pictures_on_canvases_are_resized_as_if_alone(align_corners):
+    resize = jax.jit(resize_within, static_argnames=("shape", "align_corners"))
+    ours = resize(canvases(), SIZES, NEW_SIZES, (14, 18), align_corners=align_corners)
+    assert ours.shape == (3, 14, 18, 3)
+    for i, ((h, w), (height, width)) in enumerate(zip(SIZES, NEW_SIZES, strict=True)):
+        alone = resize_bilinear(
+            maps()[:1, :h, :w], (height, width), align_corners=align_corners
+        )
+        np.testing.assert_allclose(ours[i, :height, :width], alone[0], atol=1e-6)
+
+
+def test_what_is_around_a_picture_changes_nothing():
+    for resize in (resize_within, shrink_within):
+        options = dict(align_corners=False) if resize is resize_within else {}
+        one, other = (
+            resize(jnp.asarray(canvases(seed)), SIZES, NEW_SIZES, (14, 18), **options)
+            for seed in (1, 2)
+        )
+        np.testing.assert_array_equal(one, other)
+
+
+def test_shrinking_smoothly_equals_torch(torch):
+    ours = shrink_within(canvases(), SIZES, NEW_SIZES, (14, 18))
+    for i, ((h, w), (height, width)) in enumerate(zip(SIZES, NEW_SIZES, strict=True)):
+        wanted = torch_interpolate(
+            torch, maps()[:1, :h, :w], (height, width), mode="bilinear", antialias=True
+        )
+        np.testing.assert_allclose(ours[i, :height, :width], wanted[0], atol=1e-5)
+
+
+def test_positions_in_large_pictures_are_exact():
+    n, m = 12000, 23999
+    row = np.arange(n, dtype=np.float32)[None, None, :, None]
+    sizes = np.array([[1, n]]), np.array([[1, m]])
+    ours = resize_within(jnp.asarray(row), *sizes, (1, m), align_corners=False)
+    wanted = np.clip((np.arange(m) + 0.5) * n / m - 0.5, 0, n - 1)
+    np.testing.assert_allclose(ours[0, 0, :, 0], wanted, atol=1e-3)  # of 2^-10 steps
+
+
+def test_gradients_reach_only_the_picture():
+    def total(x):
+        return jnp.sum(
+            resize_within(x, SIZES, NEW_SIZES, (14, 18), align_corners=False)
+        )
+
+    gradient = np.array(jax.grad(total)(jnp.asarray(canvases())))
+    for i, (h, w) in enumerate(SIZES):
+        assert gradient[i, :h, :w].any()
+        gradient[i, :h, :w] = 0
+    assert not gradient.any()

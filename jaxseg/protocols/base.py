@@ -1,0 +1,88 @@
+"""What every protocol is: `Protocol`, a pure function of a network and of pictures."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# From images [N, h, w, 3] of any size to logits [N, h, w, C].
+Network = Callable[[jax.Array], jax.Array]
+Colour = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Makes logits of pictures that lie at the top left of canvases.
+
+    The true sizes are values, the canvases' shapes constants of the program: pictures
+    of all sizes in one shape of canvas share one compiled program. What surrounds a
+    picture in its canvas is covered with `fill` first, so it cannot matter.
+
+    Protocols are compared by their settings, so that a compiled step can have one as a
+    static argument.
+    """
+
+    @property
+    def keeps_size(self) -> bool:
+        """Whether it can be inside another: it shows pictures at the size given."""
+        return True
+
+    def fit(self, sizes: np.ndarray) -> "Protocol":
+        """The same protocol with its own canvases chosen for pictures of these sizes.
+
+        Args:
+            sizes: int [B, 2], on the host.
+        """
+        del sizes
+        return self
+
+    def __call__(
+        self, network: Network, image: jax.Array, size: jax.Array, *, fill: Colour
+    ) -> jax.Array:
+        """Computes logits at the pictures' own resolution.
+
+        Args:
+            network: from images [N, h, w, 3], uint8 or float, to logits [N, h, w, C].
+            image: [B, H, W, 3] canvases, uint8 or float, 0..255.
+            size: int [B, 2], height and width of the picture in each, at least 1.
+            fill: the colour of what lies around a picture: the mean that the network
+                subtracts.
+
+        Returns:
+            [B, H, W, C] float32, meaningless outside of the pictures.
+        """
+        raise NotImplementedError
+
+    def class_ids(
+        self, network: Network, image: jax.Array, size: jax.Array, *, fill: Colour
+    ) -> jax.Array:
+        """The classes of the largest logits, int32 [B, H, W]; see `__call__`."""
+        logits = self(network, image, size, fill=fill)
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+
+
+def cover(image: jax.Array, size: jax.Array, fill: Colour) -> jax.Array:
+    """Paints everything outside of the pictures, [B, H, W, 3], in one colour."""
+    _, height, width, _ = image.shape
+    rows = jnp.arange(height)[:, None] < size[:, 0, None, None]  # [B, H, 1]
+    inside = rows & (jnp.arange(width) < size[:, 1, None, None])
+    colour = jnp.asarray(fill, image.dtype)
+    return jnp.where(inside[..., None], image, colour)
+
+
+def extend(image: jax.Array, shape: tuple[int, int], fill: Colour) -> jax.Array:
+    """Adds rows below and columns on the right, to [B, H', W', 3] at least as large."""
+    b, height, width, channels = image.shape
+    below, right = max(shape[0] - height, 0), max(shape[1] - width, 0)
+    if not (below or right):
+        return image
+    canvas = (b, height + below, width + right, channels)
+    colour = jnp.broadcast_to(jnp.asarray(fill, image.dtype), canvas)
+    return jax.lax.dynamic_update_slice(colour, image, (0, 0, 0, 0))
+
+
+def align(side: int, multiple: int) -> int:
+    """The next multiple that is not smaller."""
+    return -(-side // multiple) * multiple
