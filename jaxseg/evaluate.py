@@ -148,6 +148,9 @@ class Evaluator:
             labels,
             split=spec["split"],
             metrics=spec.get("metrics"),
+            confusion=counted.totals[0],
+            worst=counted.worst,
+            best=without(counted.best, counted.worst),
         )
         panels = [
             visualize.panel(picture.image, picture.truth, picture.prediction, labels)
@@ -180,6 +183,14 @@ def make_evaluator(
         check_metrics(name, spec, method, measures)
         evaluations[name] = Evaluation(make_protocol(spec), measures, step)
     return Evaluator(config, dataset, method, mesh, evaluations)
+
+
+def without(
+    pictures: Sequence[reporting.ScoredPicture],
+    others: Sequence[reporting.ScoredPicture],
+) -> list[reporting.ScoredPicture]:
+    """Leaves out what is among the others, as in a split of a few pictures."""
+    return [picture for picture in pictures if all(picture is not o for o in others)]
 
 
 def make_protocol(spec: Mapping[str, Any]) -> Protocol:
@@ -274,7 +285,9 @@ def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     dataset = inputs.make_dataset(config)
     method = base.from_config(config, dataset.labels)
     evaluator = make_evaluator(config, dataset, method, mesh)
-    with reporting.Report(workdir, is_main=jax.process_index() == 0) as report:
+    is_main = jax.process_index() == 0
+    reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
+    with reporting.Report(workdir, is_main=is_main) as report:
         state = restore(config, workdir, method, mesh)
         logging.info("it is the state of step %d", int(state.step))
         results = evaluator(state, report)

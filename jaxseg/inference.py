@@ -89,7 +89,8 @@ def make_count(
             confusion_matrix, num_classes=method.labels.num_classes
         )
         confusions = jax.vmap(confusion)(truth, prediction)  # [B, C, C]
-        ids, size = prediction.astype(jnp.int32), true_size(batch)
+        ids = prediction.astype(jnp.int32)
+        size = jnp.where(batch["valid"][:, None], true_size(batch), 0)
         further = tuple(measure.count(truth, ids, size) for measure in measures)
         totals = jnp.sum(confusions, axis=0), further
         per_device = jax.tree.map(lambda total: total[None], totals)

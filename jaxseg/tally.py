@@ -6,7 +6,7 @@
 import bisect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,25 +17,8 @@ from jaxseg import inference, sharding
 from jaxseg.inference import Counts
 from jaxseg.protocols.base import Protocol
 from jaxseg.protocols.whole import Whole
+from jaxseg.reporting import ScoredPicture
 from jaxseg.state import TrainState
-
-
-class ScoredPicture(NamedTuple):
-    """An example of an evaluation, with what the network made of it.
-
-    Attributes:
-        name: what the data set calls it.
-        score: its mean IoU, a fraction; NaN where nothing is labelled.
-        image: uint8 [H, W, 3] RGB.
-        truth: integer [H, W] train ids; ids outside the classes are unlabelled.
-        prediction: integer [H, W] train ids.
-    """
-
-    name: str
-    score: float
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
 
 
 class Tally:

@@ -52,6 +52,16 @@ def test_the_command_trains_and_ends_with_a_table(quick):
     assert (workdir / "checkpoints" / "2").is_dir()
 
 
+def test_a_run_leaves_its_report_with_pictures_and_confusion(quick):
+    _, _, workdir = quick
+    record = json.loads((workdir / "evaluations" / "val.json").read_text())
+    assert len(record["confusion"]) == len(record["scores"]["class_iou"])
+    names = [picture["name"] for kind in ("worst", "best") for picture in record[kind]]
+    assert names and len(set(names)) == len(names) and all(names)
+    page = (workdir / "report.html").read_text()
+    assert "jaxseg.main --config" in page and "data:image/jpeg" in page
+
+
 def test_a_log_file_gets_no_control_characters(quick):
     assert "\x1b" not in quick[1] and "\r" not in quick[1]
 
