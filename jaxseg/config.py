@@ -38,6 +38,7 @@ EVALUATION = (
     "protocol",
     "metrics",
     "measures",
+    "absent_as_zero",
 )
 REQUIRED = ("total_steps", "data", "model", "method", "data.batch_size", "data.crop")
 

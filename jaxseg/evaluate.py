@@ -137,7 +137,13 @@ class Evaluator:
         assert counted.totals is not None
         confusion, further = counted.totals
         measures = self.evaluations[name].measures
-        return all_scores(self.method.labels, confusion, measures, further)
+        return all_scores(
+            self.method.labels,
+            confusion,
+            measures,
+            further,
+            absent_as_zero=self.config["evals"][name].get("absent_as_zero", False),
+        )
 
     def _report(self, step, name, scores, counted, report) -> None:
         labels, spec = self.method.labels, self.config["evals"][name]
@@ -245,6 +251,8 @@ def all_scores(
     confusion: np.ndarray,
     measures: Sequence[Any] = (),
     totals: Sequence[Any] = (),
+    *,
+    absent_as_zero: bool = False,
 ) -> dict[str, Any]:
     """The scores of a confusion matrix, and of further measures.
 
@@ -253,11 +261,17 @@ def all_scores(
         confusion: int64 [C, C].
         measures: what `totals` belong to.
         totals: a PyTree of int64 arrays each.
+        absent_as_zero: of `metrics.iou.scores`.
 
     Raises:
         ConfigError: if two measures have a score of one name.
     """
-    scores = iou.scores(confusion, seen=labels.seen, unseen=labels.unseen)
+    scores = iou.scores(
+        confusion,
+        seen=labels.seen,
+        unseen=labels.unseen,
+        absent_as_zero=absent_as_zero,
+    )
     for measure, counts in zip(measures, totals, strict=True):
         more = measure.scores(counts)
         both = sorted(scores.keys() & more.keys())

@@ -7,6 +7,7 @@ from jaxseg import config as config_lib
 from jaxseg import evaluate, sharding
 from jaxseg.checkpoints import CheckpointError
 from jaxseg.data import inputs
+from jaxseg.data import labels as labels_lib
 from jaxseg.methods import base
 from jaxseg.protocols.multiscale import MultiScale
 from jaxseg.protocols.sliding import Sliding
@@ -115,3 +116,11 @@ def test_scores_without_measures_are_those_of_the_confusion():
 def test_evaluating_nothing_says_where_it_looked(tmp_path):
     with pytest.raises(CheckpointError, match="not the work folder"):
         evaluate.run(make_config(), str(tmp_path))
+
+
+def test_absent_classes_may_count_as_zero():
+    labels = labels_lib.LabelSet(names=("a", "b"), palette=((0, 0, 0),) * 2)
+    confusion = np.array([[4, 0], [0, 0]])
+    scores = evaluate.all_scores(labels, confusion, absent_as_zero=True)
+    assert scores["mean_iou"] == 0.5
+    assert evaluate.all_scores(labels, confusion)["mean_iou"] == 1.0
