@@ -110,6 +110,11 @@ def supervised_by(
             f"data.supervision is one of {', '.join(SUPERVISION)}, got {supervision!r}"
         )
     if supervision == "masks":
+        if not background:
+            raise ValueError(
+                "data.image_label_background=False changes nothing with "
+                "data.supervision='masks': there are no image labels"
+            )
         return source
     return ImageLabelled(
         source,

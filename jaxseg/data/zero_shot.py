@@ -1,4 +1,4 @@
-"""Training that sees no pixel of an unseen class. Read `training_source` first.
+"""Training that sees no pixel of an unseen class. Read `hide_unseen` first.
 
 Every training source of a run passes through it, and the pipeline looks at each example
 once more after augmentation (`Guard`). Evaluation keeps all labels.
@@ -20,7 +20,7 @@ class UnseenLabelError(ValueError):
     """A training example holds a class that the run may not see."""
 
 
-def training_source(
+def hide_unseen(
     source: Source,
     labels: LabelSet,
     *,
