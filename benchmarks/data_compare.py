@@ -196,7 +196,7 @@ def augment_on_device(source: Source, kind: Kind, *, repeats: int) -> Iterator[d
     placed = jax.device_put(arrays)
     program = jax.jit(
         lambda *arrays: augmentation.augment(
-            *arrays, crop=kind.crop, fill=transforms.MEAN_COLOUR, ignore=255
+            *arrays, crop=kind.crop, fill=transforms.MEAN_COLOUR
         )
     )
     seconds = measure.in_turn(

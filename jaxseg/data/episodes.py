@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxseg.data import image_labels
-from jaxseg.data.labels import IGNORE
+from jaxseg.data.labels import IGNORE, ignored_id
 from jaxseg.data.source import Example, Source
 
 NUM_FOLDS = 4
@@ -68,7 +68,8 @@ class Episodes:
         picture, class_id = self._pairs[index]
         example = self._source[picture]
         label = example["label"]
-        binary = np.where(label == IGNORE, IGNORE, label == class_id).astype(np.uint8)
+        unlabelled = label == ignored_id(label.dtype)
+        binary = np.where(unlabelled, IGNORE, label == class_id).astype(np.uint8)
         return {**example, "label": binary, "class_id": np.array(class_id, np.int32)}
 
     def name(self, index: int) -> str:

@@ -8,7 +8,7 @@ from concurrent import futures
 
 import numpy as np
 
-from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.labels import LabelSet, ignored_id
 from jaxseg.data.source import Derived, Example, PictureError, Source, UnknownLabelError
 
 BACKGROUND = "background"
@@ -19,7 +19,7 @@ def from_mask(label: np.ndarray, num_classes: int) -> np.ndarray:
     """The classes of which a mask has a pixel.
 
     Args:
-        label: uint8 [H, W] train ids; those outside [0, C) count for none.
+        label: uint8 or uint16 [H, W] train ids; those outside [0, C) count for none.
         num_classes: C.
 
     Returns:
@@ -89,7 +89,7 @@ class ImageLabelled(Derived):
         if given is None:
             given = from_mask(label, len(self._counting))
         if self._hide_masks:
-            label = np.full_like(label, IGNORE)
+            label = np.full_like(label, ignored_id(label.dtype))
         return {**example, "label": label, "image_labels": given & self._counting}
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jaxseg import config as config_lib
 from jaxseg.data import image_labels, loaders, pipeline, transforms, zero_shot
-from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import Dataset, Source
 from jaxseg.ops import augmentation
 
@@ -80,7 +80,6 @@ def device_augmentation(config: Mapping[str, Any]) -> Callable[[Any], dict[str, 
             batch.pop("choices"),
             crop=transform.crop,
             fill=transform.fill,
-            ignore=IGNORE,
         )
         return batch
 

@@ -87,6 +87,11 @@ class LabelSet:
         return table
 
 
+def ignored_id(dtype: np.dtype) -> int:
+    """The train id of "not labelled" in a mask of this type: its largest value."""
+    return int(np.iinfo(dtype).max)
+
+
 CAMVID = LabelSet(
     names=(
         "Sky",

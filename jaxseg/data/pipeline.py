@@ -15,7 +15,7 @@ from absl import logging
 
 from jaxseg.data import buckets as buckets_lib
 from jaxseg.data.buckets import Place, Size
-from jaxseg.data.labels import IGNORE
+from jaxseg.data.labels import ignored_id
 from jaxseg.data.loaders import Batches, GrainBatches, Share, Slot, Steps, ThreadBatches
 from jaxseg.data.processes import Workers
 from jaxseg.data.source import Example, PictureError, Source, UnknownLabelError
@@ -310,7 +310,7 @@ class _Padded:
         padded = {k: np.zeros_like(self.first[k]) for k in self._further}
         image = np.empty((*canvas, 3), np.uint8)
         image[:] = self.fill
-        label = np.full(canvas, IGNORE, np.uint8)
+        label = np.full(canvas, ignored_id(self._dtype), self._dtype)
         size = (0, 0)
         if example is not None:
             height, width = size = self._checked_size(example, place)
@@ -324,6 +324,10 @@ class _Padded:
             "index": np.array(-1 if example is None else index, np.int32),
         }
         return Slot(padded, example is not None, tuple(skipped))
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return self.first["label"].dtype
 
     @property
     def _further(self) -> set[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from jaxseg.data import image_labels
-from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.labels import LabelSet, ignored_id
 from jaxseg.data.source import Derived, Example, Source
 
 TRAIN_IMAGES = ("ignore_unseen", "purge_unseen", "keep_unseen")
@@ -106,11 +106,13 @@ class HideUnseen(Derived):
     def __init__(self, source: Source, unseen: Sequence[int]):
         super().__init__(source)
         self._unseen = list(unseen)
-        self._table = np.arange(256, dtype=np.uint8)
-        self._table[self._unseen] = IGNORE
 
     def change(self, example: Example) -> Example:
-        changed = {**example, "label": self._table[example["label"]]}
+        label = example["label"]
+        ignore = ignored_id(label.dtype)
+        table = np.arange(ignore + 1, dtype=label.dtype)
+        table[self._unseen] = ignore
+        changed = {**example, "label": table[label]}
         if "image_labels" in example:
             changed["image_labels"] = example["image_labels"].copy()
             changed["image_labels"][self._unseen] = False
@@ -126,7 +128,8 @@ class Guard:
 
     def __init__(self, unseen: Sequence[int]):
         self._unseen = list(unseen)
-        self._table = np.zeros(256, bool)
+        # The last entry is for all ids above, and stays false.
+        self._table = np.zeros(max(self._unseen, default=0) + 2, bool)
         self._table[self._unseen] = True
 
     def check(self, example: Example, name: str) -> None:

@@ -165,6 +165,20 @@ def test_hiding_nothing_is_the_same_mask():
     np.testing.assert_array_equal(HideUnseen(Masks(mask), ())[0]["label"], mask)
 
 
+def test_masks_of_16_bits_stay_so():
+    mask = np.array([[0, 300, 301, 65535]], np.uint16)
+
+    class Wide(Masks):
+        def __getitem__(self, index):
+            return {"image": np.zeros((1, 4, 3), np.uint8), "label": mask}
+
+    label = HideUnseen(Wide(mask), (300,))[0]["label"]
+    assert label.tolist() == [[0, 65535, 301, 65535]] and label.dtype == np.uint16
+    Guard((300,)).check({"label": label}, "picture")
+    with pytest.raises(UnseenLabelError, match=r"\[300\]"):
+        Guard((300,)).check({"label": mask}, "picture")
+
+
 def test_a_misspelt_mode_is_an_error_of_the_config(data_root):
     with pytest.raises(ConfigError, match=r"config.data: data.train_images is"):
         training_ids(data_root, train_images="purge")
