@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from jaxseg.data.labels import CITYSCAPES
 from jaxseg.data.source import Source
 from jaxseg.ops import augmentation
 
+PEER = "torch DataLoader"
 EPOCHS = 3
 AHEAD = 5  # batches that a loader may have ready before its turn; not timed
 
@@ -44,6 +46,13 @@ TINY = (
 )
 
 
+class Loader(NamedTuple):
+    """Endless batches, and the processes that read them (this one for threads)."""
+
+    batches: Iterator
+    processes: list[pathlib.Path]
+
+
 def compare(kinds, write_pictures, *, num_workers: int = 2) -> Iterator[dict]:
     """Yields a line for each loader and kind of picture.
 
@@ -59,88 +68,87 @@ def compare(kinds, write_pictures, *, num_workers: int = 2) -> Iterator[dict]:
     for kind in kinds:
         with tempfile.TemporaryDirectory() as root, contextlib.ExitStack() as stack:
             source = write_pictures(pathlib.Path(root), kind, kind.suffix)
-            files = [
-                [str(file) for file in sorted(pathlib.Path(root).rglob(pattern))]
-                for pattern in (f"*_leftImg8bit{kind.suffix}", "*_labelIds.png")
-            ]
-            loaders = _loaders(source, files, kind, num_workers, stack)
-            if not extras.installed("torch"):
-                yield measure.not_measured(
-                    f"torch DataLoader, {kind.name}",
-                    dataclasses.asdict(kind),
-                    'torch is not installed: pip install "jaxseg[torch]"',
-                )
+            closed = {
+                f"{num_workers} threads": _ours(source, kind, num_threads=num_workers),
+                f"{num_workers} processes": _ours(
+                    source, kind, num_threads=1, num_workers=num_workers
+                ),
+            }
+            if extras.installed("torch"):
+                closed[PEER] = _peer(pathlib.Path(root), kind, num_workers)
+            loaders = {
+                name: _started(stack.enter_context(contextlib.closing(batches)))
+                for name, batches in closed.items()
+            }
+            if PEER not in loaders:
+                sizes, reason = dataclasses.asdict(kind), 'pip install "jaxseg[torch]"'
+                yield measure.not_measured(f"{PEER}, {kind.name}", sizes, reason)
             yield from _measure(kind, loaders, num_workers)
 
 
-def _loaders(
-    source: Source,
-    files: list[list[str]],
-    kind: Kind,
-    num_workers: int,
-    stack: contextlib.ExitStack,
-) -> dict[str, Iterator]:
+def _started(batches: Iterator) -> Loader:
+    """With the processes that are there after the first batch and were not before."""
+    known = process_tree.members()
+    next(batches)
+    new = [folder for folder in process_tree.members() if folder not in known]
+    return Loader(batches, new or known[:1])
+
+
+def _ours(source: Source, kind: Kind, **options) -> Iterator:
+    """Our loader, opened when its first batch is asked for."""
     transform = transforms.TrainTransform(crop=kind.crop)
     given = dict(transform=transform, seed=0, batch_size=kind.batch_size)
-    loaders: dict[str, Iterator] = {}
-    for name, options in (
-        (f"{num_workers} threads", dict(num_threads=num_workers)),
-        (f"{num_workers} processes", dict(num_threads=1, num_workers=num_workers)),
-    ):
-        opened = pipeline.train_batches(source, **given, **options)
-        loaders[name] = stack.enter_context(opened)
-    if extras.installed("torch"):
-        from benchmarks import data_torch
+    with pipeline.train_batches(source, **given, **options) as batches:
+        yield from batches
 
-        pairs = data_torch.Pairs(
-            list(zip(*files, strict=True)),
-            CITYSCAPES.lookup_table()[:256].astype(np.uint8),
-            kind.crop,
-            transforms.MEAN_COLOUR,
-            kind.num_batches * kind.batch_size,
-        )
-        peer = data_torch.batches(
-            pairs, batch_size=kind.batch_size, num_workers=num_workers
-        )
-        loaders["torch DataLoader"] = stack.enter_context(contextlib.closing(peer))
-    return loaders
+
+def _peer(root: pathlib.Path, kind: Kind, num_workers: int) -> Iterator:
+    from benchmarks import data_torch
+
+    files = [
+        [str(file) for file in sorted(root.rglob(pattern))]
+        for pattern in (f"*_leftImg8bit{kind.suffix}", "*_labelIds.png")
+    ]
+    pairs = data_torch.Pairs(
+        list(zip(*files, strict=True)),
+        CITYSCAPES.lookup_table()[:256].astype(np.uint8),
+        kind.crop,
+        transforms.MEAN_COLOUR,
+        kind.num_batches * kind.batch_size,
+    )
+    return data_torch.batches(
+        pairs, batch_size=kind.batch_size, num_workers=num_workers
+    )
 
 
 def _measure(
-    kind: Kind, loaders: Mapping[str, Iterator], num_workers: int
+    kind: Kind, loaders: Mapping[str, Loader], num_workers: int
 ) -> Iterator[dict]:
-    """Epochs of all loaders in turn, so that what else runs meets all alike."""
-    speeds = {name: [] for name in loaders}
-    per_core = {name: [] for name in loaders}
-    memory = []
-    for _ in range(EPOCHS):
-        for name, batches in loaders.items():
-            images, seconds, processor = _epoch(batches, kind)
-            speeds[name].append(images / seconds)
-            per_core[name].append(images / processor)
-        memory.append(process_tree.resident_mb())
+    """Epochs of all loaders in turn, so that what else runs meets all alike.
+
+    The first epoch is not counted: the largest picture that a process has held stays
+    with its memory.
+    """
+    memory: dict[str, list[float]] = {name: [] for name in loaders}
+    speeds: dict[str, list[float]] = {name: [] for name in loaders}
+    per_core: dict[str, list[float]] = {name: [] for name in loaders}
+    for epoch in range(1 + EPOCHS):
+        for name, loader in loaders.items():
+            images, seconds, processor = _epoch(loader.batches, kind)
+            if epoch:
+                speeds[name].append(images / seconds)
+                per_core[name].append(images / processor)
+                memory[name].append(process_tree.resident_mb(loader.processes))
     for name in loaders:
-        numbers = {}
-        if "torch DataLoader" in loaders:
-            peer = "torch DataLoader"
-            numbers = {
-                "ratio": statistics.median(speeds[name])
-                / statistics.median(speeds[peer]),
-                "ratio_per_core": statistics.median(per_core[name])
-                / statistics.median(per_core[peer]),
-            }
-        yield measure.line(
-            f"{name}, {kind.name}",
-            dataclasses.asdict(kind) | {"num_workers": num_workers},
-            images_per_second=statistics.median(speeds[name]),
-            images_per_second_per_core=statistics.median(per_core[name]),
-            **numbers,
-        )
-    yield measure.line(
-        f"memory of all processes, {kind.name}",
-        dataclasses.asdict(kind),
-        **{f"mb_after_epoch_{i + 1}": mb for i, mb in enumerate(memory)},
-    )
+        speed, economy = (statistics.median(x[name]) for x in (speeds, per_core))
+        numbers = {"images_per_second": speed, "images_per_second_per_core": economy}
+        if PEER in loaders:
+            numbers["ratio"] = speed / statistics.median(speeds[PEER])
+            numbers["ratio_per_core"] = economy / statistics.median(per_core[PEER])
+        for epoch, megabytes in enumerate(memory[name]):
+            numbers[f"mb_after_epoch_{epoch + 1}"] = megabytes
+        sizes = dataclasses.asdict(kind) | {"num_workers": num_workers}
+        yield measure.line(f"{name}, {kind.name}", sizes, **numbers)
 
 
 def _epoch(batches: Iterator, kind: Kind) -> tuple[int, float, float]:
@@ -158,6 +166,7 @@ def _epoch(batches: Iterator, kind: Kind) -> tuple[int, float, float]:
         next(batches)
     seconds = time.perf_counter() - began
     processor = process_tree.processor_seconds() - processor
+    processor = max(processor, 1 / process_tree.TICKS)  # the clock's step
     return kind.num_batches * kind.batch_size, seconds, processor
 
 
@@ -187,7 +196,7 @@ def augment_on_device(source: Source, kind: Kind, *, repeats: int) -> Iterator[d
     placed = jax.device_put(arrays)
     program = jax.jit(
         lambda *arrays: augmentation.augment(
-            *arrays, crop=kind.crop, fill=transforms.MEAN_COLOUR, ignore=255
+            *arrays, crop=kind.crop, fill=transforms.MEAN_COLOUR
         )
     )
     seconds = measure.in_turn(

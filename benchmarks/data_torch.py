@@ -83,6 +83,7 @@ def batches(pairs: Pairs, *, batch_size: int, num_workers: int) -> Iterator:
         persistent_workers=True,
         prefetch_factor=2,
         drop_last=True,
+        multiprocessing_context="spawn",  # JAX has threads, so forks may lock up
     )
     while True:
         yield from loader

@@ -28,10 +28,10 @@ def processor_seconds() -> float:
     return ticks / TICKS
 
 
-def resident_mb() -> float:
-    """Memory in use; pages that several share are split between them."""
+def resident_mb(folders: list[pathlib.Path]) -> float:
+    """Memory in use by some processes; shared pages are split between all users."""
     kilobytes = 0
-    for folder in members():
+    for folder in folders:
         try:
             lines = (folder / "smaps_rollup").read_text().splitlines()
         except OSError:

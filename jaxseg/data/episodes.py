@@ -42,7 +42,7 @@ class Episodes:
 
     Examples have label uint8 [H, W], 1 on the class, 0 on all others, 255 where
     unlabelled, and class_id int32 [], its train id. Unseen classes are "others" too,
-    unless the source hides them (`zero_shot.training_source`): "keep_unseen" is what
+    unless the source hides them (`zero_shot.hide_unseen`): "keep_unseen" is what
     published numbers have, and trains against the unseen classes.
 
     Args:

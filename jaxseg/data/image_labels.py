@@ -19,7 +19,7 @@ def from_mask(label: np.ndarray, num_classes: int) -> np.ndarray:
     """The classes of which a mask has a pixel.
 
     Args:
-        label: [...] train ids from 0; those outside [0, C) count for none.
+        label: uint8 or uint16 [H, W] train ids; those outside [0, C) count for none.
         num_classes: C.
 
     Returns:
@@ -110,6 +110,11 @@ def supervised_by(
             f"data.supervision is one of {', '.join(SUPERVISION)}, got {supervision!r}"
         )
     if supervision == "masks":
+        if not background:
+            raise ValueError(
+                "data.image_label_background=False changes nothing with "
+                "data.supervision='masks': there are no image labels"
+            )
         return source
     return ImageLabelled(
         source,

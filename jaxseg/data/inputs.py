@@ -6,28 +6,17 @@ from typing import Any, NamedTuple
 
 from jaxseg import config as config_lib
 from jaxseg.data import image_labels, loaders, pipeline, transforms, zero_shot
-from jaxseg.data.ignored_classes import IgnoringDataset
-from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import Dataset, Source
 from jaxseg.ops import augmentation
 
 # Keys of `config.data` that are read here; all others are somebody's arguments.
-RUN_KEYS = ("name", "split", "ignored_classes", "transform", "augment_on")
+RUN_KEYS = ("name", "split", "transform", "augment_on")
 
 
 def make_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Builds the data set that `config["data"]["name"]` names.
-
-    Without the classes of `data.ignored_classes`, if the config names any.
-    """
-    options = config["data"]
-    dataset = config_lib.make("data", _share(options).dataset)
-    ignored = config_lib.as_tuples(options.get("ignored_classes", ()))
-    if not ignored:
-        return dataset
-    return config_lib.call(
-        IgnoringDataset, {"names": ignored}, where="config.data", dataset=dataset
-    )
+    """Builds the data set that `config["data"]["name"]` names."""
+    return config_lib.make("data", _share(config["data"]).dataset)
 
 
 def training_batches(
@@ -91,7 +80,6 @@ def device_augmentation(config: Mapping[str, Any]) -> Callable[[Any], dict[str, 
             batch.pop("choices"),
             crop=transform.crop,
             fill=transform.fill,
-            ignore=IGNORE,
         )
         return batch
 
@@ -113,14 +101,14 @@ def training_source(
     Args:
         source: the pictures with all their labels.
         labels: of the data set.
-        train_images: what becomes of unseen classes; see `zero_shot.training_source`.
+        train_images: what becomes of unseen classes; see `zero_shot.hide_unseen`.
         supervision: "masks", "image_labels" or "masks_and_image_labels"; see
             `image_labels.supervised_by`.
         image_label_background: whether image labels know the class "background".
         on_error: "raise" or "skip", for unreadable pictures.
         num_threads: that read masks, where all must be looked at before.
     """
-    seen = zero_shot.training_source(
+    seen = zero_shot.hide_unseen(
         source,
         labels,
         train_images=train_images,

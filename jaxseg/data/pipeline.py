@@ -310,8 +310,7 @@ class _Padded:
         padded = {k: np.zeros_like(self.first[k]) for k in self._further}
         image = np.empty((*canvas, 3), np.uint8)
         image[:] = self.fill
-        kind = self.first["label"].dtype
-        label = np.full(canvas, ignored_id(kind), kind)
+        label = np.full(canvas, ignored_id(self._dtype), self._dtype)
         size = (0, 0)
         if example is not None:
             height, width = size = self._checked_size(example, place)
@@ -325,6 +324,10 @@ class _Padded:
             "index": np.array(-1 if example is None else index, np.int32),
         }
         return Slot(padded, example is not None, tuple(skipped))
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return self.first["label"].dtype
 
     @property
     def _further(self) -> set[str]:

@@ -67,14 +67,11 @@ class DeferredTransform(TrainTransform):
 
         Returns:
             image uint8 [*canvas, 3], label uint8 [*canvas], size int32 [2], choices
-            int32 [8] (`Choices`), and what else the example holds.
+            int32 [9] (`Choices` and the id of "unlabelled"), and what else the example
+            holds.
         """
-        size = example["label"].shape
-        if example["label"].dtype != np.uint8:
-            raise ValueError(
-                "data.augment_on='device' pads with the id 255, which is a class among "
-                "more than 254: set augment_on='host'"
-            )
+        label = example["label"]
+        size, ignore = label.shape, labels.ignored_id(label.dtype)
         if any(side > room for side, room in zip(size, self.canvas, strict=True)):
             raise ValueError(
                 f"a picture of {size} (height, width) does not fit data.canvas "
@@ -92,9 +89,9 @@ class DeferredTransform(TrainTransform):
         return {
             **example,
             "image": pad(example["image"], self.canvas, (0, 0), fill=self.fill),
-            "label": pad(example["label"], self.canvas, (0, 0), fill=labels.IGNORE),
+            "label": pad(label, self.canvas, (0, 0), fill=ignore),
             "size": np.array(size, np.int32),
-            "choices": np.array(chosen, np.int32),
+            "choices": np.array((*chosen, ignore), np.int32),
         }
 
 
@@ -136,8 +133,8 @@ def train_transform(
     """Augments one picture and its mask.
 
     Args:
-        example: image uint8 [H, W, 3], label uint8 [H, W]; what else it holds stays as
-            it is.
+        example: image uint8 [H, W, 3], label uint8 or uint16 [H, W]; what else it holds
+            stays as it is.
         rng: where all choices are drawn from, always in the same number.
         crop: height and width of the result.
         scale: the range of the factor that both sides are resized by.
@@ -148,7 +145,7 @@ def train_transform(
             with 0 after normalising, so this is to be the mean that is subtracted.
 
     Returns:
-        image uint8 [*crop, 3], label uint8 [*crop], 255 outside the picture.
+        image uint8 [*crop, 3], label [*crop], unlabelled outside the picture.
     """
     image, label = example["image"], example["label"]
     chosen = draw(

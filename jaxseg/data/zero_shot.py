@@ -1,4 +1,4 @@
-"""Training that sees no pixel of an unseen class. Read `training_source` first.
+"""Training that sees no pixel of an unseen class. Read `hide_unseen` first.
 
 Every training source of a run passes through it, and the pipeline looks at each example
 once more after augmentation (`Guard`). Evaluation keeps all labels.
@@ -20,7 +20,7 @@ class UnseenLabelError(ValueError):
     """A training example holds a class that the run may not see."""
 
 
-def training_source(
+def hide_unseen(
     source: Source,
     labels: LabelSet,
     *,
@@ -106,24 +106,17 @@ class HideUnseen(Derived):
     def __init__(self, source: Source, unseen: Sequence[int]):
         super().__init__(source)
         self._unseen = list(unseen)
-        self._table = is_unseen(unseen)
 
     def change(self, example: Example) -> Example:
         label = example["label"]
-        hidden = np.take(self._table, label, mode="clip")
-        label = np.where(hidden, label.dtype.type(ignored_id(label.dtype)), label)
-        changed = {**example, "label": label}
+        ignore = ignored_id(label.dtype)
+        table = np.arange(ignore + 1, dtype=label.dtype)
+        table[self._unseen] = ignore
+        changed = {**example, "label": table[label]}
         if "image_labels" in example:
             changed["image_labels"] = example["image_labels"].copy()
             changed["image_labels"][self._unseen] = False
         return changed
-
-
-def is_unseen(unseen: Sequence[int]) -> np.ndarray:
-    """Whether a train id is unseen, bool; what is past the end is as the last, seen."""
-    table = np.zeros(max(unseen, default=0) + 2, bool)
-    table[list(unseen)] = True
-    return table
 
 
 class Guard:
@@ -135,7 +128,9 @@ class Guard:
 
     def __init__(self, unseen: Sequence[int]):
         self._unseen = list(unseen)
-        self._table = is_unseen(unseen)
+        # The last entry is for all ids above, and stays false.
+        self._table = np.zeros(max(self._unseen, default=0) + 2, bool)
+        self._table[self._unseen] = True
 
     def check(self, example: Example, name: str) -> None:
         """Raises UnseenLabelError if a label, or an image label, is of such a class.

@@ -17,7 +17,6 @@ def augment(
     *,
     crop: tuple[int, int],
     fill: tuple[int, int, int],
-    ignore: int,
 ) -> tuple[jax.Array, jax.Array]:
     """Augments a batch of pictures and masks that lie in the upper left of a canvas.
 
@@ -25,26 +24,25 @@ def augment(
         image: uint8 [B, H, W, 3].
         label: int [B, H, W].
         size: int32 [B, 2], the height and width of each picture.
-        choices: int32 [B, 8]: height and width of the whole picture resized, top and
+        choices: int32 [B, 9]: height and width of the whole picture resized, top and
             left of the window that is kept, 1 to mirror it, grey levels to add, rows
-            and columns of padding before it.
+            and columns of padding before it, and the label of what is outside.
         crop: height and width of the result.
         fill: the colour outside of pictures.
-        ignore: the label there.
 
     Returns:
         uint8 [B, *crop, 3] and int [B, *crop].
     """
 
     def one(image, label, size, choices):
-        return _augment(image, label, size, choices, crop, fill, ignore)
+        return _augment(image, label, size, choices, crop, fill)
 
     return jax.vmap(one)(image, label, size, choices)
 
 
-def _augment(image, label, size, choices, crop, fill, ignore):
+def _augment(image, label, size, choices, crop, fill):
     """`augment` for one picture [H, W, 3]."""
-    height, width, top, left, flipped, shift, above, before = choices
+    height, width, top, left, flipped, shift, above, before, ignore = choices
     rows, row_inside = _window(crop[0], height, top, above)
     columns, column_inside = _window(crop[1], width, left, before, flipped)
     inside = row_inside[:, None] & column_inside

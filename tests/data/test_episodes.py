@@ -20,7 +20,7 @@ from jaxseg.data.episodes import (
     read_pascal5i,
 )
 from jaxseg.data.pipeline import eval_batches, train_batches
-from jaxseg.data.zero_shot import UnseenLabelError, training_source
+from jaxseg.data.zero_shot import UnseenLabelError, hide_unseen
 from tests.data.test_image_labels import LABELS, Masks
 from tests.data.test_pipeline import assert_same, take, unchanged
 
@@ -124,12 +124,12 @@ SPLIT = dataclasses.replace(LABELS, seen=(0, 1), unseen=(2,))
     [("keep_unseen", [0, 0, 1]), ("ignore_unseen", [255, 255, 1])],
 )
 def test_unseen_pixels_are_others_or_unlabelled(train_images, expected):
-    source = training_source(MASKS, SPLIT, train_images=train_images)
+    source = hide_unseen(MASKS, SPLIT, train_images=train_images)
     assert Episodes(source, [Pair(1, 1)])[0]["label"].tolist() == [expected]
 
 
 def test_purged_pictures_have_no_episodes():
-    source = training_source(MASKS, SPLIT, train_images="purge_unseen")
+    source = hide_unseen(MASKS, SPLIT, train_images="purge_unseen")
     listed = [Listed("mask_0", 0), Listed("mask_1", 0), Listed("mask_3", 0)]
     assert match(source, listed, (1, 2), partial=True) == [Pair(0, 1)]
 

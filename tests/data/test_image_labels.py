@@ -115,3 +115,8 @@ def test_supervision_says_what_training_sees(supervision, keys, visible):
 def test_another_supervision_is_refused():
     with pytest.raises(ValueError, match="masks_and_image_labels, image_labels, got"):
         supervised_by(Masks([[0]]), LABELS, supervision="boxes")
+
+
+def test_a_setting_of_image_labels_without_any_is_refused():
+    with pytest.raises(ValueError, match="there are no image labels"):
+        supervised_by(Masks([[0]]), LABELS, supervision="masks", background=False)

@@ -364,6 +364,20 @@ def test_a_canvas_is_filled_at_the_bottom_and_on_the_right():
     assert (batch["image"][0, :4, :6] == 0).all()
 
 
+class Wide(Numbers):
+    """Masks of 16 bits."""
+
+    def __getitem__(self, index):
+        example = super().__getitem__(index)
+        return {**example, "label": np.full((4, 6), 300 + index, np.uint16)}
+
+
+def test_masks_of_16_bits_are_padded_with_their_own_unlabelled():
+    batch = next(eval_batches(Wide(1), batch_size=2, canvas=(4, 7)))
+    assert batch["label"][0, 0].tolist() == [300] * 6 + [65535]
+    assert (batch["label"][1] == 65535).all() and batch["label"].dtype == np.int32
+
+
 @pytest.mark.parametrize("canvas", [None, (4, 6)])
 def test_sizes_that_differ_ask_for_a_canvas(canvas):
     source = Numbers(9, sizes={7: (3, 8)})

@@ -163,6 +163,13 @@ def test_the_choices_are_those_of_the_generator_in_this_order():
     assert chosen == (*size, *corner, flipped, shift, *start)
 
 
+def test_outside_of_16_bit_masks_is_their_largest_id():
+    given = example(5, 6)
+    given["label"] = given["label"].astype(np.uint16)
+    found = apply(given, **STILL)["label"]
+    assert found.dtype == np.uint16 and (found == 65535).sum() == 12 * 16 - 5 * 6
+
+
 def test_what_else_an_example_holds_is_kept():
     given = example() | {"image_labels": np.array([True, False])}
     assert apply(given)["image_labels"] is given["image_labels"]

@@ -44,7 +44,7 @@ def deferred(examples, **settings):
 
 
 def compiled(crop):
-    return jax.jit(functools.partial(augment, crop=crop, fill=FILL, ignore=255))
+    return jax.jit(functools.partial(augment, crop=crop, fill=FILL))
 
 
 def on_device(examples, **settings):
@@ -97,7 +97,7 @@ def slow_cubic(row, new_size):
 def test_a_row_is_resized_by_cubic_convolution(new):
     row = np.random.default_rng(0).integers(0, 256, 13)
     image = np.repeat(row[None, :, None], 3, 2).astype(np.uint8)
-    size, choices = [[1, 13]], [[1, new, 0, 0, 0, 0, 0, 0]]
+    size, choices = [[1, 13]], [[1, new, 0, 0, 0, 0, 0, 0, 255]]
     found, _ = compiled((1, new))(
         image[None], np.zeros((1, 1, 13), int), np.array(size), np.array(choices)
     )
@@ -119,7 +119,7 @@ def test_what_lies_on_the_canvas_around_a_picture_is_not_seen():
 def test_compiled_for_eight_devices_it_is_the_same_and_none_gathers():
     examples = [example(seed) for seed in range(8)]
     arrays = deferred(examples, crop=(24, 32))
-    plain = augment(*arrays, crop=(24, 32), fill=FILL, ignore=255)
+    plain = augment(*arrays, crop=(24, 32), fill=FILL)
     placed = sharding.to_devices(dict(enumerate(arrays)), sharding.make_mesh(8))
     program = compiled((24, 32)).lower(*placed.values()).compile()
     image, label = program(*placed.values())
