@@ -203,6 +203,10 @@ class PairFolder:
         file = self.path / split / "list.txt"
         return read_names(file.read_text().splitlines()) if file.is_file() else None
 
+    def plain_mask(self, file: pathlib.Path) -> picture_files.Picture:
+        """A mask as a picture: the file, or the bytes of one made of it."""
+        return file
+
     def _tfds(self):
         extras.require(
             "tensorflow_datasets", purpose='data.form="tfds"', instead='form="folder"'

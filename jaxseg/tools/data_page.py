@@ -173,7 +173,7 @@ def _overlaid(inspection: Inspection, pair: Pair) -> np.ndarray | None:
     try:
         example = pictures.read_example(
             pair.image,
-            pair.label,
+            evidence.dataset.plain_mask(pair.label),
             labels=evidence.labels,
             table=np.where(table == UNKNOWN, marked, table).astype(table.dtype),
             colours=colours,
@@ -191,7 +191,8 @@ def _alone(inspection: Inspection, file: pathlib.Path) -> np.ndarray:
     mask = inspection.evidence.masks.get(file)
     if mask is None or mask.in_colour or mask.problem:
         return pictures.read_image(file)
-    ids = pictures.read_label(file).astype(np.int64)
+    plain = inspection.evidence.dataset.plain_mask(file)
+    ids = pictures.read_label(plain).astype(np.int64)
     grey = (255 * ids // max(int(ids.max()), 1)).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)
 

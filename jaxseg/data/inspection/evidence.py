@@ -137,7 +137,9 @@ def gather(
         for split in splits
         for file in (*(pair.label for pair in split.pairs), *split.masks)
     )
-    read_mask = functools.partial(facts.of_mask, as_colours=as_colours)
+    read_mask = functools.partial(
+        facts.of_mask, as_colours=as_colours, plain=dataset.plain_mask
+    )
     total = len(images) + len(masks)
     found: list[facts.Facts] = []
     with futures.ThreadPoolExecutor(num_threads or os.cpu_count()) as pool:

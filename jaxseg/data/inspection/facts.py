@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
@@ -84,16 +85,22 @@ def of_image(file: pathlib.Path) -> ImageFacts:
     )
 
 
-def of_mask(file: pathlib.Path, *, as_colours: bool = False) -> MaskFacts:
+def of_mask(
+    file: pathlib.Path,
+    *,
+    as_colours: bool = False,
+    plain: Callable[[pathlib.Path], picture_files.Picture] = lambda file: file,
+) -> MaskFacts:
     """Decodes a mask and counts its ids, or its colours if it holds no ids.
 
     Args:
         file: the mask.
         as_colours: counts colours even of pictures that could be ids.
+        plain: makes a picture of a file; see `folder.PairFolder.plain_mask`.
     """
     name = str(file)
     try:
-        data = picture_files.read_whole(file, name)
+        data = picture_files.read_whole(plain(file), name)
         with picture_files.opened(data, name) as header:
             in_colour = as_colours or not pictures.holds_ids(header)
         if in_colour:

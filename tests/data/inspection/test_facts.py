@@ -46,6 +46,12 @@ def test_a_palette_mask_is_ids_or_colours(tmp_path):
     assert shown.counts == {0: 1, 255 << 16: 1}
 
 
+def test_a_mask_that_is_no_picture_is_made_one(tmp_path):
+    png = save(tmp_path / "a.png", np.array([[0, 7, 7]], np.uint8)).read_bytes()
+    found = facts.of_mask(tmp_path / "a.mat", plain=lambda file: png)
+    assert found.counts == {0: 1, 7: 2} and found.file == tmp_path / "a.mat"
+
+
 def test_only_the_commonest_colours_are_remembered(tmp_path, monkeypatch):
     monkeypatch.setattr(facts, "MAX_VALUES", 5)
     found = facts.of_mask(save(tmp_path / "a.png", noise()))
