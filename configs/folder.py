@@ -67,7 +67,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         val=dict(
             split="val",
             batch_size=4,
-            canvas=(),  # for pictures of several sizes: (height, width) that holds all
+            buckets=4,  # canvases at most, for pictures of several sizes
             metrics=("mean_iou", "pixel_accuracy"),
         )
     )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from jaxseg.data.colours import Colour
-from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.labels import IGNORE, LabelSet, colour_map
 
 EXAMPLE = (
     "{'ignore_id': 255, 'classes': [{'id': 0, 'name': 'sky', 'rgb': [128, 128, 128]}, "
@@ -141,18 +141,10 @@ def choose(
 def class_colour(index: int) -> Colour:
     """The colour of a class without one: VOC's colour map, shifted by one.
 
-    The map spreads the bits of the index over the high bits of the channels. Its first
-    colour is black, which here shows unlabelled pixels, so class 0 has its second.
+    The map's first colour is black, which here shows unlabelled pixels, so class 0 has
+    its second.
     """
-    red = green = blue = 0
-    code, bit = index + 1, 7
-    while code and bit >= 0:
-        red |= (code & 1) << bit
-        green |= (code >> 1 & 1) << bit
-        blue |= (code >> 2 & 1) << bit
-        code >>= 3
-        bit -= 1
-    return red, green, blue
+    return colour_map(index + 2)[-1]
 
 
 def _by_id(labels: LabelSet) -> dict[int, tuple[str, Colour]]:

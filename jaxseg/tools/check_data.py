@@ -19,7 +19,7 @@ from typing import Any
 from jaxseg import config as config_lib
 from jaxseg.data import folder
 from jaxseg.data.inspection import Finding, Inspection, inspect
-from jaxseg.data.labels import IGNORE, UNKNOWN
+from jaxseg.data.labels import UNKNOWN
 from jaxseg.reporting.progress import Progress
 from jaxseg.tools import data_page
 
@@ -177,7 +177,7 @@ def _class_table(inspection: Inspection) -> list[str]:
             zip(labels.class_raw_ids, labels.names, strict=True)
         )
     ]
-    entries += [("", "unlabelled", IGNORE), ("", "unknown", UNKNOWN)]
+    entries += [("", "unlabelled", labels.ignore), ("", "unknown", UNKNOWN)]
     splits = [split for split in inspection.splits if split.num_pictures]
     for raw, name, train_id in entries:
         pixels = [split.pixels.get(train_id, 0) for split in splits]

@@ -18,7 +18,7 @@ from PIL import Image
 from jaxseg import visualize
 from jaxseg.data import pictures
 from jaxseg.data.inspection import LEVELS, Finding, Inspection
-from jaxseg.data.labels import IGNORE, UNKNOWN
+from jaxseg.data.labels import UNKNOWN
 from jaxseg.data.pair_list import Pair
 from jaxseg.data.source import PictureError
 
@@ -105,7 +105,7 @@ def _frequencies(inspection: Inspection) -> Iterator[str]:
         (i, name, labels.palette[i], str(labels.class_raw_ids[i]))
         for i, name in enumerate(labels.names)
     ]
-    entries.append((IGNORE, "unlabelled", visualize.VOID, ""))
+    entries.append((labels.ignore, "unlabelled", visualize.VOID, ""))
     entries.append((UNKNOWN, "unknown", visualize.WRONG, ""))
     for split in inspection.splits:
         total = sum(split.pixels.values())

@@ -232,10 +232,11 @@ def _empty_classes(evidence: Evidence, labels: LabelSet) -> Iterator[Finding]:
 
 
 def _unlabelled(evidence: Evidence) -> Iterator[Finding]:
+    ignore = evidence.labels.ignore if evidence.labels is not None else IGNORE
     yield from about(
         "unlabelled_masks",
         "warning",
-        _files(evidence, lambda mask: set(evidence.train_ids(mask)) == {IGNORE}),
+        _files(evidence, lambda mask: set(evidence.train_ids(mask)) == {ignore}),
         "masks have no labelled pixel: nothing is learnt from their pictures",
         "take them out, or see whether ignore_id is a class",
     )

@@ -80,7 +80,7 @@ class Evidence:
         return _total(m for m in self.masks.values() if m.in_colour)
 
     def train_ids(self, mask: MaskFacts) -> Counter[int]:
-        """Pixels of a mask by train id, `IGNORE` and `UNKNOWN` among them."""
+        """Pixels of a mask by train id, `labels.ignore` and `UNKNOWN` among them."""
         counts: Counter[int] = Counter()
         if self.labels is None or (mask.in_colour and self.colours is None):
             return counts
