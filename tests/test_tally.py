@@ -18,13 +18,13 @@ def setting():
     return config, method, initialization.fresh(config, method, target)
 
 
-def count_all(setting, *, devices, batch_size):
+def count_all(setting, *, devices, batch_size, **host):
     config, method, state = setting
     mesh = sharding.make_mesh(devices)
     state = jax.device_put(inference.predicting(state), sharding.replicated(mesh))
     config = make_config(evals__val__batch_size=batch_size)
     batches = inputs.evaluation_batches(
-        config, "val", inputs.make_dataset(config), multiple_of=devices
+        config, "val", inputs.make_dataset(config), multiple_of=devices, **host
     )
     count = inference.make_count(method, mesh)
     return tally.accumulate(count, state, batches, mesh=mesh, num_pictures=3)
@@ -50,6 +50,14 @@ def test_padding_batching_and_devices_do_not_change_the_counts(
     counted = count_all(setting, devices=devices, batch_size=batch_size)
     np.testing.assert_array_equal(counted.totals[0], by_hand(setting))
     assert len(counted.first) == 3
+
+
+def test_what_two_hosts_count_adds_up(setting):
+    one, other = (
+        count_all(setting, devices=1, batch_size=4, process_index=i, process_count=2)
+        for i in range(2)
+    )
+    np.testing.assert_array_equal(one.totals[0] + other.totals[0], by_hand(setting))
 
 
 def test_the_first_pictures_handed_back_are_the_first_of_the_split(setting):
