@@ -178,12 +178,13 @@ def calibrate(
     """
     logging.info("measuring normalisation statistics on training pictures")
     batches = inputs.training_batches(config, dataset, start_step=0)
+    prepare = inputs.device_augmentation(config)
     with contextlib.closing(batches):
         params, stats = calibrate_batch_norm(
             method.segmentor,
             state.params["segmentor"],
             state.batch_stats["segmentor"],
-            itertools.islice(batches, CALIBRATION_BATCHES),
+            map(prepare, itertools.islice(batches, CALIBRATION_BATCHES)),
         )
     return replace_segmentor(state, target, params, stats)
 

@@ -128,7 +128,8 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
     with contextlib.closing(host_batches):
         batches = sharding.Prefetch(host_batches, run.mesh)
         first = next(batches)
-        train_step = compile_step(run.method, run.mesh, state, first)
+        prepare = inputs.device_augmentation(config)
+        train_step = compile_step(run.method, run.mesh, state, first, prepare=prepare)
         stream = itertools.chain([first], batches)
         log = hooks.TrainingLog(
             run.report,
@@ -196,17 +197,36 @@ def save_steps_done(
 
 
 def compile_step(
-    method: base.Method, mesh: Mesh, state: TrainState, batch: base.Batch
+    method: base.Method,
+    mesh: Mesh,
+    state: TrainState,
+    batch: base.Batch,
+    *,
+    prepare: Callable[[Any], base.Batch] = dict,
 ) -> Callable[[TrainState, base.Batch], tuple[TrainState, base.Metrics]]:
     """Compiles the step for the shapes and shardings of its arguments, once.
 
     The state is donated: its memory becomes the next state's. The result refuses
     another shape rather than compile again.
+
+    Args:
+        method: whose step it is.
+        mesh: the devices.
+        state: placed as all states will be.
+        batch: of the shapes of all batches.
+        prepare: what the program does to a batch before the step, such as
+            `inputs.device_augmentation`.
     """
+
+    def prepared_step(
+        state: TrainState, batch: base.Batch
+    ) -> tuple[TrainState, base.Metrics]:
+        return method.train_step(state, prepare(batch))
+
     began = time.perf_counter()
     placed = jax.tree.map(lambda leaf: leaf.sharding, state)
     step = jax.jit(
-        method.train_step,
+        prepared_step,
         in_shardings=(placed, sharding.batched(mesh)),
         out_shardings=(placed, sharding.replicated(mesh)),
         donate_argnums=0,

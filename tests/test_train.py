@@ -93,8 +93,8 @@ def stop_after(monkeypatch, steps, number=signal.SIGTERM):
     """Sends the process a signal during the given step, as a cluster would."""
     compile_step = train.compile_step
 
-    def compile_counting(*args):
-        compiled, calls = compile_step(*args), []
+    def compile_counting(*args, **kwargs):
+        compiled, calls = compile_step(*args, **kwargs), []
 
         def step(state, batch):
             calls.append(1)
@@ -443,3 +443,18 @@ def test_training_and_evaluation_import_neither_tensorflow_nor_torch(tmp_path):
         "assert not {'tensorflow', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=300)
+
+
+def test_augmenting_on_the_device_learns_the_same(tmp_path):
+    losses = []
+    for where, data in (("host", {}), ("device", {"canvas": [32, 64]})):
+        config = make_config(total_steps=2, data__augment_on=where)
+        config["data"] |= data
+        train.train(config, str(tmp_path / where))
+        lines = (tmp_path / where / "metrics.jsonl").read_text().splitlines()
+        first = next(
+            line for line in map(json.loads, lines) if line["split"] == "train"
+        )
+        losses.append(first["loss"])
+    # Pictures differ by a grey level at most (OpenCV rounds otherwise).
+    np.testing.assert_allclose(losses[0], losses[1], rtol=5e-3)

@@ -61,7 +61,12 @@ def read_sizes(
 
 
 def choose(
-    sizes: np.ndarray, *, max_shapes: int, batch_size: int = 1, multiple: int = MULTIPLE
+    sizes: np.ndarray,
+    *,
+    max_shapes: int,
+    batch_size: int = 1,
+    multiple: int = MULTIPLE,
+    more: int = 0,
 ) -> tuple[Size, ...]:
     """Finds at most `max_shapes` canvases that together hold all pictures.
 
@@ -74,6 +79,8 @@ def choose(
         max_shapes: the most canvases.
         batch_size: of the global batch.
         multiple: of the sides; a power of two times it where sizes are very many.
+        more: pixels that sides have beyond a multiple; 1 for networks that align
+            corners, whose maps are then those of a grid of whole strides.
 
     Returns:
         Heights and widths, the largest area first.
@@ -82,10 +89,10 @@ def choose(
         raise ValueError(f"max_shapes must be at least 1, got {max_shapes}")
     if not len(sizes):
         return ()
-    canvases, counts = _rounded(sizes, multiple)
+    canvases, counts = _rounded(sizes, multiple, more)
     while len(canvases) > MOST_ROUNDED:
         multiple *= 2
-        canvases, counts = _rounded(sizes, multiple)
+        canvases, counts = _rounded(sizes, multiple, more)
     found = []
     while len(canvases):
         if len(canvases) <= max_shapes:
@@ -108,6 +115,11 @@ def assign(sizes: np.ndarray, canvases: Sequence[Size]) -> np.ndarray:
     fits = np.all(sizes[:, None] <= sides, axis=2)  # [N, canvases]
     area = np.where(fits, sides.prod(axis=1), np.iinfo(np.int64).max)
     return np.where(fits.any(axis=1), np.argmin(area, axis=1), -1)
+
+
+def every_size(sizes: np.ndarray) -> tuple[Size, ...]:
+    """A canvas for each different size, so that nothing is padded; largest first."""
+    return tuple(_by_area(sizes[sizes.any(axis=1)]))
 
 
 def plan(
@@ -147,9 +159,12 @@ def plan(
     return batches
 
 
-def _rounded(sizes: np.ndarray, multiple: int) -> tuple[np.ndarray, np.ndarray]:
+def _rounded(
+    sizes: np.ndarray, multiple: int, more: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The different sizes, rounded up, and how many pictures have each."""
-    rounded = np.maximum(-(-sizes // multiple), 1).astype(np.int64) * multiple
+    times = np.maximum(-(-(sizes.astype(np.int64) - more) // multiple), 1)
+    rounded = times * multiple + more
     return np.unique(rounded, axis=0, return_counts=True)
 
 

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
+
 from jaxseg import config as config_lib
 from jaxseg.data import image_labels, loaders, pipeline, transforms, zero_shot
 from jaxseg.data.labels import LabelSet
@@ -65,12 +67,13 @@ def device_augmentation(config: Mapping[str, Any]) -> Callable[[Any], dict[str, 
         config: a whole config; `data` and the colour of padding are read.
 
     Returns:
-        a jittable function of a batch.
+        a function of a batch, compiled or to be compiled.
     """
     transform = _transform(config, _share(config["data"]).transform)
     if not isinstance(transform, transforms.DeferredTransform):
         return dict
 
+    @jax.jit
     def augment(batch: Any) -> dict[str, Any]:
         batch = dict(batch)
         batch["image"], batch["label"] = augmentation.augment(
@@ -146,6 +149,7 @@ def evaluation_batches(
         batch_size=batch_size,
         canvas=config_lib.as_tuples(spec.get("canvas")) or None,
         buckets=config_lib.as_tuples(spec.get("buckets")) or None,
+        align_corners=config["model"].get("align_corners", False),
         on_error=config["data"].get("on_error", "raise"),
         fill=_mean_colour(config),
         num_threads=config["data"].get("num_threads", 2),

@@ -189,7 +189,8 @@ def eval_batches(
     *,
     batch_size: int,
     canvas: Size | None = None,
-    buckets: int | Sequence[Size] | None = None,
+    buckets: int | str | Sequence[Size] | None = None,
+    align_corners: bool = False,
     on_error: str = "raise",
     process_index: int = 0,
     process_count: int = 1,
@@ -212,8 +213,11 @@ def eval_batches(
             batches is that of the split.
         buckets: several canvases instead, of which each picture takes the smallest
             that holds it, or how many to choose at most for the sizes of the split
-            (see `buckets.choose`). A batch is of one canvas, the largest come first,
-            and the pictures of one canvas are in the order of the split.
+            (see `buckets.choose`), or "exact" for one of each size. A batch is of one
+            canvas, the largest come first, and the pictures of one canvas are in the
+            order of the split.
+        align_corners: of the network; the sides of chosen canvases are then one more
+            than a multiple.
         on_error: "raise" or "skip", for unreadable pictures.
         process_index: of this host.
         process_count: number of hosts.
@@ -227,7 +231,13 @@ def eval_batches(
     pictures = _Pictures(source, on_error)
     first = _first_readable(pictures, len(source)) if len(source) else {}
     if buckets is not None:
-        places = _bucketed(source, buckets, batch_size, on_error, num_threads)
+        sizes = buckets_lib.read_sizes(
+            source, on_error=on_error, num_threads=num_threads
+        )
+        canvases = _canvases(sizes, buckets, batch_size, align_corners)
+        places = buckets_lib.plan(
+            sizes, canvases, batch_size=batch_size, name=source.name
+        )
         fixed = True
     else:
         height, width = canvas or (first["label"].shape if first else (1, 1))
@@ -245,19 +255,24 @@ def _in_order(length: int, size: Size, batch_size: int) -> list[list[Place]]:
     ]
 
 
-def _bucketed(
-    source: Source,
-    buckets: int | Sequence[Size],
+def _canvases(
+    sizes: np.ndarray,
+    buckets: int | str | Sequence[Size],
     batch_size: int,
-    on_error: str,
-    num_threads: int,
-) -> list[list[Place]]:
-    sizes = buckets_lib.read_sizes(source, on_error=on_error, num_threads=num_threads)
+    align_corners: bool,
+) -> Sequence[Size]:
     if isinstance(buckets, int):
-        buckets = buckets_lib.choose(sizes, max_shapes=buckets, batch_size=batch_size)
-    else:
-        buckets = [(height, width) for height, width in buckets]
-    return buckets_lib.plan(sizes, buckets, batch_size=batch_size, name=source.name)
+        return buckets_lib.choose(
+            sizes, max_shapes=buckets, batch_size=batch_size, more=int(align_corners)
+        )
+    if isinstance(buckets, str):
+        if buckets != "exact":
+            raise ValueError(
+                f"config.evals.<name>.buckets is {buckets!r}: give their number, "
+                "'exact', or canvases ((height, width), ...)"
+            )
+        return buckets_lib.every_size(sizes)
+    return [(height, width) for height, width in buckets]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -188,6 +188,26 @@ def test_an_unreadable_picture_keeps_its_place_in_a_bucket():
     assert sorted(indices[indices >= 0]) == [0, 1, 2, 4] and batches.skipped == 1
 
 
+def test_networks_that_align_corners_get_one_pixel_more():
+    source = Numbers(9, sizes=MIXED)
+    for batch in eval_batches(source, batch_size=2, buckets=3, align_corners=True):
+        assert {side % 32 for side in batch["label"].shape[1:]} == {1}
+    assert choose(np.array([[33, 65], [33, 1]]), max_shapes=1, more=1) == ((33, 65),)
+
+
+def test_exact_buckets_pad_nothing():
+    shapes = set()
+    for batch in eval_batches(Numbers(9, sizes=MIXED), batch_size=2, buckets="exact"):
+        shapes.add(batch["label"].shape[1:])
+        assert (batch["size"][batch["valid"]] == batch["label"].shape[1:]).all()
+    assert shapes == {(4, 6), *MIXED.values()}
+
+
+def test_a_word_that_is_no_buckets_is_refused():
+    with pytest.raises(ValueError, match="'exactly'.*'exact'"):
+        eval_batches(Numbers(3), batch_size=1, buckets="exactly")
+
+
 def test_canvas_and_buckets_exclude_each_other():
     with pytest.raises(ValueError, match="give one"):
         eval_batches(Numbers(3), batch_size=1, canvas=(8, 8), buckets=2)

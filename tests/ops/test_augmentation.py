@@ -134,7 +134,7 @@ def batches_of(**data):
     config["data"] |= data
     dataset = inputs.make_dataset(config)
     with inputs.training_batches(config, dataset, start_step=2) as batches:
-        return jax.jit(inputs.device_augmentation(config))(next(batches))
+        return inputs.device_augmentation(config)(next(batches))
 
 
 @needs_opencv
