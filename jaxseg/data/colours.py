@@ -21,13 +21,15 @@ class ColourTable:
 
     Attributes:
         colours: RGB, 0..255.
-        train_ids: the train id of each; `labels.IGNORE` for void.
+        train_ids: the train id of each; `LabelSet.ignore` for void.
         unknown: the train id of all other colours; `labels.UNKNOWN` makes them errors.
+        dtype: of the masks of train ids, `LabelSet.dtype`.
     """
 
     colours: tuple[Colour, ...]
     train_ids: tuple[int, ...]
     unknown: int = UNKNOWN
+    dtype: np.dtype = np.dtype(np.uint8)
 
     def __post_init__(self):
         twice = [c for c, k in collections.Counter(self.colours).items() if k > 1]
@@ -39,7 +41,8 @@ class ColourTable:
 
     @functools.cached_property
     def _table(self) -> np.ndarray:
-        table = np.full(2**24, self.unknown, np.int16)
+        wide = np.int16 if self.dtype.itemsize == 1 else np.int32
+        table = np.full(2**24, self.unknown, wide)
         table[pack(np.array(self.colours, np.uint8))] = self.train_ids
         return table
 
@@ -51,12 +54,12 @@ class ColourTable:
             name: the file, for the message.
 
         Returns:
-            uint8 [H, W], 255 where void.
+            [H, W] of `dtype`; void is what `train_ids` has for its colours.
 
         Raises:
             UnknownLabelError: counting the pixels of colours that are in no table.
         """
-        ids = np.empty(mask.shape[:2], np.uint8)
+        ids = np.empty(mask.shape[:2], self.dtype)
         unknown: collections.Counter[int] = collections.Counter()
         for rows in row_blocks(*mask.shape[:2]):
             keys = pack(mask[rows])

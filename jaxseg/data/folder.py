@@ -26,7 +26,7 @@ from jaxseg.data import (
 from jaxseg.data import labels as labels_lib
 from jaxseg.data.class_table import read_class_table
 from jaxseg.data.colours import ColourTable
-from jaxseg.data.labels import IGNORE, UNKNOWN
+from jaxseg.data.labels import UNKNOWN
 from jaxseg.data.pair_list import PICTURE_SUFFIXES as SUFFIXES
 from jaxseg.data.pair_list import Pair
 from jaxseg.data.source import Example, Source
@@ -315,7 +315,8 @@ class Folder(PairFolder):
         return ColourTable(
             colours=tuple(ids),
             train_ids=tuple(int(table[i]) for i in ids.values()),
-            unknown=IGNORE if self.unknown == "ignore" else UNKNOWN,
+            unknown=self.labels.ignore if self.unknown == "ignore" else UNKNOWN,
+            dtype=self.labels.dtype,
         )
 
     def source(self, split: str) -> Source:

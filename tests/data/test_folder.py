@@ -231,6 +231,21 @@ def test_an_ignored_class_of_colours_is_unlabelled(tmp_path):
     assert source[0]["label"].tolist() == [[1, 255, 0]]
 
 
+def test_more_than_254_colours_are_classes_beside_unlabelled_pixels(tmp_path):
+    colours = [(i // 256, i % 256, 9) for i in range(320)]
+    classes = [{"id": i, "name": f"c{i}", "rgb": c} for i, c in enumerate(colours)]
+    classes.append({"id": 999, "name": "void", "rgb": [7, 7, 7]})
+    table = {"ignore_id": 999, "classes": classes}
+    save(tmp_path / "train/images/a.png", np.zeros((2, 161, 3), np.uint8))
+    row = np.array([*colours, (7, 7, 7), (8, 8, 8)], np.uint8)
+    save(tmp_path / "train/masks/a.png", row.reshape(2, 161, 3))
+    (tmp_path / "classes.json").write_text(json.dumps(table))
+    dataset = Folder(root=str(tmp_path), masks="rgb", unknown="ignore")
+    found = dataset.source("train")[0]["label"]
+    assert found.dtype == np.uint16
+    assert found.ravel().tolist() == [*range(320), 65535, 65535]
+
+
 def test_colours_without_a_table_are_an_error(tree):
     (tree / "classes.json").unlink()
     with pytest.raises(FileNotFoundError, match="what the colours are"):
