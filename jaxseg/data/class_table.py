@@ -11,12 +11,17 @@ from typing import Any
 
 from jaxseg.data.colours import Colour
 from jaxseg.data.labels import IGNORE, LabelSet, colour_map
+from jaxseg.data.pictures import id_ranges
 
 EXAMPLE = (
     "{'ignore_id': 255, 'classes': [{'id': 0, 'name': 'sky', 'rgb': [128, 128, 128]}, "
     "...]}"
 )
 _VOID = ("void", "unlabelled", "unlabeled")
+
+
+class SingleClassError(ValueError):
+    """Too few classes to tell any apart."""
 
 
 def read_class_table(file: pathlib.Path, *, layout: str = EXAMPLE) -> LabelSet:
@@ -135,6 +140,26 @@ def choose(
         ignored_raw_ids=tuple(sorted(ignored)),
         seen=moved(labels.seen),
         unseen=moved(labels.unseen),
+    )
+
+
+def check_several(labels: LabelSet, *, where: str) -> LabelSet:
+    """The classes as they are, if there are at least two.
+
+    One alone is right everywhere: its network has a loss of 0 and a mean IoU of 1.
+
+    Raises:
+        SingleClassError: if there is one.
+    """
+    if labels.num_classes > 1:
+        return labels
+    name, raw_id = labels.names[0], labels.class_raw_ids[0]
+    ignored = id_ranges(labels.ignored_raw_ids) or "none"
+    raise SingleClassError(
+        f"{where} has one class, {name!r} (id {raw_id}); unlabelled is {ignored}. "
+        "A network needs at least two classes to tell apart. Is an unlabelled id the "
+        "background? Leave it out of ignore_id, in the config and in "
+        "classes.json, and make it a class there or in config.data.class_ids"
     )
 
 

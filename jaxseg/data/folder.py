@@ -295,15 +295,21 @@ class Folder(PairFolder):
 
     @functools.cached_property
     def labels(self) -> labels_lib.LabelSet:
-        """The classes, of the folder (or of its ArrayRecord copy), as chosen."""
+        """The classes, of the folder (or of its ArrayRecord copy), as chosen.
+
+        Raises:
+            ValueError: if fewer than two are left, or the choice contradicts itself.
+        """
         if self.form == "tfds":
-            return self._tfds().read_labels(self)
-        return class_table.choose(
-            self.read_labels(),
-            class_ids=self.class_ids,
-            ignore_id=_as_tuple(self.ignore_id),
-            unknown=self.unknown,
-        )
+            labels = self._tfds().read_labels(self)
+        else:
+            labels = class_table.choose(
+                self.read_labels(),
+                class_ids=self.class_ids,
+                ignore_id=_as_tuple(self.ignore_id),
+                unknown=self.unknown,
+            )
+        return class_table.check_several(labels, where=f"{self.title} at {self.path}")
 
     @functools.cached_property
     def colours(self) -> ColourTable | None:

@@ -170,7 +170,7 @@ def _check_ids(ids: Sequence[int], found: Found, where: str) -> None:
             "write the masks anew"
         )
     if len(ids) < 2:
-        raise ValueError(
+        raise class_table.SingleClassError(
             f"the masks of {where} hold one class only, {ids or 'unlabelled'}, so "
             "there is nothing to tell apart. If others are to come, list all in "
             "classes.json or config.data.class_ids"

@@ -104,6 +104,14 @@ def test_choices_that_contradict_are_errors(choice, why):
         class_table.choose(LABELS, **choice)
 
 
+def test_two_classes_are_enough_and_one_is_not():
+    two = class_table.choose(LABELS, ignore_id=(5,))
+    assert class_table.check_several(two, where="here") is two
+    one = class_table.choose(LABELS, ignore_id=(5, 7))
+    with pytest.raises(class_table.SingleClassError, match=r"here has one .*0, 5, 7 "):
+        class_table.check_several(one, where="here")
+
+
 def test_colours_of_classes_differ_and_none_is_black():
     colours = [class_table.class_colour(i) for i in range(255)]
     assert len(set(colours)) == 255 and (0, 0, 0) not in colours

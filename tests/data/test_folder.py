@@ -70,6 +70,24 @@ def test_a_list_chooses_and_orders(tree):
     assert [source.name(i)[-6:-4] for i in range(len(source))] == ["04", "01"]
 
 
+def test_one_class_beside_an_ignored_background_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    folders = (tmp_path / "train/images", tmp_path / "train/masks")
+    write_pairs(*folders, 2, raw_ids=(0, 1))
+    assert Folder(root=str(tmp_path)).labels.num_classes == 2
+    with pytest.raises(ValueError, match=r"'class_1' \(id 1\).*the background\?"):
+        Folder(root=str(tmp_path), ignore_id=0).source("train")
+
+
+def test_one_class_of_a_table_is_an_error(tmp_path):
+    write_pairs(tmp_path / "train/images", tmp_path / "train/masks", 2, raw_ids=(0, 1))
+    classes = [{"id": 0, "name": "wall"}, {"id": 1, "name": "crack"}]
+    table = {"ignore_id": 0, "classes": classes}
+    (tmp_path / "classes.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=r"one class, 'crack' .* unlabelled is 0\."):
+        Folder(root=str(tmp_path)).source("train")
+
+
 def test_names_of_a_list_keep_their_dots():
     assert read_names(["a/x.0001.png", "x.0002", "x.0002"]) == ["x.0001", "x.0002"]
 

@@ -109,7 +109,7 @@ def _no_classes(evidence: Evidence) -> Iterator[Finding]:
     ids = [i for i in evidence.ids if i != IGNORE]
     table = (evidence.dataset.path / "classes.json").is_file()
     kind = "class_table" if table or not ids else "ids_are_no_classes"
-    if len(ids) == 1 and not table:
+    if evidence.single_class:
         kind = "single_class"
     yield Finding(
         kind,
@@ -206,13 +206,16 @@ def _empty_classes(evidence: Evidence, labels: LabelSet) -> Iterator[Finding]:
     empty = [i for i in everything if i not in trained]
     if empty:
         ids = tuple(labels.class_raw_ids[i] for i in empty)
+        fix = "add pictures of them"
+        if labels.num_classes - len(empty) > 1:
+            fix += f", or leave them out: config.data.ignore_id={ids}"
         yield Finding(
             "empty_classes",
             "warning",
             len(empty),
             f"classes without a pixel in the masks of 'train', {len(empty)} of "
             f"{labels.num_classes}: {_names(labels, empty)}",
-            f"add pictures of them, or leave them out: config.data.ignore_id={ids}",
+            fix,
         )
     unscored = (
         [i for i in trained if 0 <= i < labels.num_classes and i not in present["val"]]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxseg.data.class_table import SingleClassError
 from jaxseg.data.colours import Colour, ColourTable, unpack
 from jaxseg.data.folder import Folder, PairFolder
 from jaxseg.data.inspection import facts
@@ -50,6 +51,7 @@ class Evidence:
         labels: the classes, with unknown ids as errors; None if they cannot be told.
         colours: the classes by colour, where masks are colours.
         problem: why the classes cannot be told.
+        single_class: whether that is because fewer than two are left.
     """
 
     dataset: PairFolder
@@ -59,6 +61,7 @@ class Evidence:
     labels: LabelSet | None
     colours: ColourTable | None
     problem: str
+    single_class: bool = False
 
     @property
     def pairs(self) -> Iterator[tuple[ImageFacts, MaskFacts]]:
@@ -149,7 +152,7 @@ def gather(
         for fact in results:
             found.append(fact)
             progress(len(found), total)
-    labels, colours, problem = _classes(strict)
+    labels, colours, problem, single_class = _classes(strict)
     return Evidence(
         dataset=dataset,
         splits=splits,
@@ -158,6 +161,7 @@ def gather(
         labels=labels,
         colours=colours,
         problem=problem,
+        single_class=single_class,
     )
 
 
@@ -186,11 +190,11 @@ def _list_files(dataset: PairFolder, split: str) -> SplitFiles:
 
 def _classes(
     dataset: PairFolder,
-) -> tuple[LabelSet | None, ColourTable | None, str]:
+) -> tuple[LabelSet | None, ColourTable | None, str, bool]:
     try:
-        return dataset.labels, getattr(dataset, "colours", None), ""
+        return dataset.labels, getattr(dataset, "colours", None), "", False
     except (ValueError, OSError) as error:
-        return None, None, str(error)
+        return None, None, str(error), isinstance(error, SingleClassError)
 
 
 def _unique(files: Iterable[pathlib.Path]) -> list[pathlib.Path]:

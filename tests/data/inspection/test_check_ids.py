@@ -143,6 +143,22 @@ def test_masks_of_one_class_are_named(clean):
     assert "one class only, [3]" in only(clean, "single_class").text
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_one_class_beside_an_ignored_background_is_named(clean, table):
+    rewrite(clean, lambda ids: (ids == 1).astype(np.uint8))
+    (clean / "classes.json").unlink()
+    if table:
+        set_table(clean, (0, 1), ignore_id=0)
+    found = only(clean, "single_class", ignore_id=() if table else 0)
+    assert found.level == "error" and "Is an unlabelled id the background" in found.text
+
+
+def test_leaving_all_classes_but_one_out_is_not_advised(clean):
+    set_table(clean, (0, 1))
+    rewrite(clean, np.zeros_like)
+    assert only(clean, "empty_classes").fix == "add pictures of them"
+
+
 def test_grey_levels_are_named(clean):
     (clean / "classes.json").unlink()
     levels = np.arange(24 * 32).reshape(24, 32) % 256
