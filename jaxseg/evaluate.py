@@ -30,9 +30,9 @@ from jaxseg import (
 from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.labels import LabelSet
-from jaxseg.data.source import Dataset
+from jaxseg.data.source import Dataset, Source
 from jaxseg.methods import base
-from jaxseg.metrics import iou
+from jaxseg.metrics.confusion import Confusion
 from jaxseg.protocols.base import Protocol
 from jaxseg.protocols.whole import Whole
 from jaxseg.state import TrainState
@@ -165,6 +165,23 @@ class Evaluator:
         report.pictures(step, name, panels)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpenedOnce:
+    """A data set whose splits are opened once, since that lists all their files."""
+
+    dataset: Dataset
+    opened: dict[str, Source] = dataclasses.field(default_factory=dict)
+
+    @property
+    def labels(self) -> LabelSet:
+        return self.dataset.labels
+
+    def source(self, split: str) -> Source:
+        if split not in self.opened:
+            self.opened[split] = self.dataset.source(split)
+        return self.opened[split]
+
+
 def make_evaluator(
     config: Mapping[str, Any], dataset: Dataset, method: base.Method, mesh: Mesh
 ) -> Evaluator:
@@ -176,6 +193,7 @@ def make_evaluator(
         ValueError or FileNotFoundError: if a split is not there, now rather than at
             the first evaluation.
     """
+    dataset = OpenedOnce(dataset)
     # Evaluations that count the same share one step, and so its compiled programs.
     made: dict[str, tuple[tuple[Any, ...], Callable[..., inference.Counts]]] = {}
     evaluations = {}
@@ -261,17 +279,12 @@ def all_scores(
         confusion: int64 [C, C].
         measures: what `totals` belong to.
         totals: a PyTree of int64 arrays each.
-        absent_as_zero: of `metrics.iou.scores`.
+        absent_as_zero: of `Confusion`.
 
     Raises:
         ConfigError: if two measures have a score of one name.
     """
-    scores = iou.scores(
-        confusion,
-        seen=labels.seen,
-        unseen=labels.unseen,
-        absent_as_zero=absent_as_zero,
-    )
+    scores = dict(Confusion(labels, absent_as_zero).scores(confusion))
     for measure, counts in zip(measures, totals, strict=True):
         more = measure.scores(counts)
         both = sorted(scores.keys() & more.keys())

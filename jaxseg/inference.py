@@ -22,6 +22,8 @@ from jaxseg.protocols.base import Colour, Protocol
 from jaxseg.state import TrainState
 
 UNLABELLED = -1  # no class, however many there are
+TRUTH = ("label", "image_labels")  # keys of a batch that prediction never sees
+MOST_PICTURES = 2000  # in a batch, so that sums over its pictures and pixels fit int32
 
 
 class Counts(NamedTuple):
@@ -97,6 +99,7 @@ def make_count(
         return *per_device, mean_ious(confusions), prediction
 
     def count(state: TrainState, batch: Batch, protocol: Protocol) -> Counts:
+        check_countable(batch["label"].shape)
         rows = _by_device(functools.partial(of_rows, protocol=protocol), mesh)
         confusion, further, scores, prediction = rows(state, batch)
         totals = jax.tree.map(lambda x: jnp.sum(x, axis=0), (confusion, further))
@@ -109,6 +112,24 @@ def make_count(
         out_shardings=Counts(one, one, many, many),
         compiler_options=compiler_options(),
     )
+
+
+def check_countable(shape: Sequence[int]) -> None:
+    """Refuses a batch whose counts might not fit int32.
+
+    Args:
+        shape: B, H, W of the labels.
+
+    Raises:
+        ValueError: saying what to lower.
+    """
+    b, height, width = shape
+    if b > MOST_PICTURES or b * height * width >= 2**31:
+        raise ValueError(
+            f"an evaluation batch of {b} pictures of {height}x{width} is too large to "
+            f"count in: at most {MOST_PICTURES} pictures and 2^31 pixels; lower "
+            "config.evals.<name>.batch_size"
+        )
 
 
 def _by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
@@ -131,7 +152,7 @@ def class_ids(
     method: Method, state: TrainState, batch: Batch, *, protocol: Protocol
 ) -> jax.Array:
     """Class ids [B, H, W] of a batch; see `make_predict`, which compiles this."""
-    unlabelled = {key: value for key, value in batch.items() if key != "label"}
+    unlabelled = {key: value for key, value in batch.items() if key not in TRUTH}
 
     def network(image: jax.Array) -> jax.Array:
         return method.predict(state, {**unlabelled, "image": image})

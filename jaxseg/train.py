@@ -62,6 +62,7 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     )
     dataset = inputs.make_dataset(config)
     method = base.from_config(config, dataset.labels)
+    check_supervision(config, method)
     evaluator = make_evaluator(config, dataset, method, mesh)
     is_main = jax.process_index() == 0
     if is_main:
@@ -104,6 +105,21 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
             )
             return {}
     return {name: dict(values) for name, values in (scores or {}).items()}
+
+
+def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
+    """Refuses to hide the masks from a method that learns from nothing else.
+
+    Raises:
+        ConfigError: saying what to set.
+    """
+    hidden = config["data"].get("supervision", "masks") == "image_labels"
+    if hidden and not method.reads_image_labels:
+        raise config_lib.ConfigError(
+            "config.data.supervision='image_labels' hides all masks, and "
+            f"{type(method).__name__} learns from masks only: set 'masks', or choose a "
+            "method that reads image labels"
+        )
 
 
 def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:

@@ -227,3 +227,10 @@ def test_networks_with_aligned_corners_get_sides_of_one_more():
     for side, canvas in wanted.items():
         found = inference.canvas_for((side, side), align_corners=True)
         assert found == (canvas, canvas)
+
+
+def test_a_batch_too_large_to_count_in_is_refused():
+    inference.check_countable((8, 9000, 12000))
+    for shape in ((2001, 1, 1), (20, 9000, 12000)):
+        with pytest.raises(ValueError, match="lower config.evals"):
+            inference.check_countable(shape)

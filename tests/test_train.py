@@ -458,3 +458,16 @@ def test_augmenting_on_the_device_learns_the_same(tmp_path):
         losses.append(first["loss"])
     # Pictures differ by a grey level at most (OpenCV rounds otherwise).
     np.testing.assert_allclose(losses[0], losses[1], rtol=5e-3)
+
+
+def test_masks_are_not_hidden_from_a_method_that_needs_them(tmp_path):
+    config = make_config(data__supervision="image_labels")
+    with pytest.raises(config_lib.ConfigError, match="Supervised learns from masks"):
+        train.train(config, str(tmp_path / "run"))
+
+
+def test_learning_from_nothing_is_said():
+    method, _ = build(make_config())
+    (message,) = method.warnings(20, 100, {"loss": 0.0, "cross_entropy": 0.0})
+    assert "nothing was learnt" in message
+    assert not method.warnings(20, 100, {"loss": 1e-9, "cross_entropy": 1e-9})

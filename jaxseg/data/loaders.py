@@ -36,9 +36,10 @@ class Slot(NamedTuple):
 class Batches(Protocol):
     """An iterator over batches that reads ahead; a context that closes it.
 
-    Batches are dicts of image uint8 [B, H, W, 3] RGB, label int32 [B, H, W] with 255
-    for unlabelled pixels, and valid bool [B], false for places that hold no picture;
-    B is this host's share. What else the examples hold is stacked likewise.
+    Batches are dicts of image uint8 [B, H, W, 3] RGB, label int32 [B, H, W] with
+    `labels.ignore` for unlabelled pixels, and valid bool [B], false for places that
+    hold no picture; B is this host's share. What else the examples hold is stacked
+    likewise.
 
     Attributes:
         skipped: how many unreadable pictures the batches so far had to do without.

@@ -62,7 +62,7 @@ def read_example(
         label_name: what messages call the mask; its path by default.
 
     Returns:
-        image: uint8 [H, W, 3] RGB; label: uint8 [H, W] train ids, 255 unlabelled.
+        image: uint8 [H, W, 3] RGB; label: [H, W] train ids, see `source.Source`.
 
     Raises:
         PictureError: if one is unreadable, their sizes differ, or an id is unknown.

@@ -36,7 +36,8 @@ class Source(Protocol):
 
         Returns:
             image: uint8 [H, W, 3], RGB 0..255.
-            label: uint8 [H, W], train ids, 255 where unlabelled.
+            label: [H, W] train ids of `labels.dtype`, `labels.ignore` where unlabelled
+                (uint8 and 255, above 254 classes uint16 and 65535).
             image_labels: bool [C], which classes the picture holds, if that is known
                 from elsewhere than the mask.
 

@@ -8,7 +8,7 @@ that most methods keep. Read `Method.train_step` first.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -51,6 +51,9 @@ class Method:
     segmentor: Segmentor
     optimizer: optax.GradientTransformation
     labels: LabelSet
+
+    # Whether `loss` learns from the batch's `image_labels` where masks are hidden.
+    reads_image_labels: ClassVar[bool] = False
 
     @property
     def network(self) -> nn.Module:
@@ -110,15 +113,23 @@ class Method:
     def warnings(
         self, step: int, total_steps: int, means: Mapping[str, float]
     ) -> tuple[str, ...]:
-        """Says what a user should hear about a log line's metrics; by default nothing.
+        """Says what a user should hear about a log line's metrics.
+
+        By default that there is nothing to learn, where the cross entropy is 0.
 
         Args:
             step: the last of the line.
             total_steps: of the run.
             means: metrics of the line's steps, averaged.
         """
-        del step, total_steps, means
-        return ()
+        del total_steps
+        if means.get("cross_entropy", 1.0) != 0.0:
+            return ()
+        return (
+            f"the cross entropy up to step {step} is exactly 0: no picture had a "
+            "labelled pixel, and nothing was learnt. Does the split have masks "
+            "(config.data.split, config.data.supervision)?",
+        )
 
     def forward(
         self,

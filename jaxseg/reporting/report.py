@@ -210,8 +210,8 @@ class Report:
         logging.warning(
             "data is the limit: %.0f %% of a step is spent waiting for it. Raise "
             "config.data.num_threads to the number of cores; for pictures much larger "
-            "than the crop, store them smaller or use config.data.loader=grain with "
-            "num_workers",
+            "than the crop, store them smaller; without OpenCV, raise "
+            "config.data.num_workers",
             100 * share,
         )
 

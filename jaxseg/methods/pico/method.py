@@ -295,8 +295,9 @@ class PiCo(base.Method):
     def warnings(
         self, step: int, total_steps: int, means: Mapping[str, float]
     ) -> tuple[str, ...]:
-        if not self.contrast_weight:
-            return ()
+        nothing_learnt = super().warnings(step, total_steps, means)
+        if nothing_learnt or not self.contrast_weight:
+            return nothing_learnt
         if total_steps <= self.warmup_steps:
             return (
                 f"all {total_steps} steps are warm-up, so there is no contrast at all; "
