@@ -108,7 +108,9 @@ def test_two_classes_are_enough_and_one_is_not():
     two = class_table.choose(LABELS, ignore_id=(5,))
     assert class_table.check_several(two, where="here") is two
     one = class_table.choose(LABELS, ignore_id=(5, 7))
-    with pytest.raises(class_table.SingleClassError, match=r"here has one .*0, 5, 7 "):
+    with pytest.raises(
+        class_table.SingleClassError, match=r"here has one .*0, 5, 7\. "
+    ):
         class_table.check_several(one, where="here")
 
 

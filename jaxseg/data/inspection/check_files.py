@@ -1,6 +1,6 @@
 """Checks of which files there are: splits, counterparts, names, readability."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from jaxseg.data.inspection.evidence import Evidence, SplitFiles
 from jaxseg.data.inspection.facts import Facts
@@ -15,8 +15,9 @@ LISTS = (
 def check(evidence: Evidence) -> Iterator[Finding]:
     """Finds what is missing, empty, ambiguous or unreadable."""
     yield from _splits(evidence)
+    unlabelled = getattr(evidence.dataset, "unlabelled", ())
     for split in evidence.splits:
-        yield from _counterparts(split)
+        yield from _counterparts(split, unlabelled)
     yield from _unreadable(evidence)
 
 
@@ -33,10 +34,12 @@ def _splits(evidence: Evidence) -> Iterator[Finding]:
             else f"lay the folder out so:\n{evidence.dataset.layout}",
         )
     if names and "val" not in names:
-        other = next((name for name in names if name != "train"), None)
+        # Others, such as "all" or "trainval", may hold the pictures to train on.
+        scored = [split.name for split in evidence.splits if split.pairs]
+        other = next((n for n in ("validation", "test") if n in scored), None)
         yield Finding(
             "no_validation_split",
-            "warning",
+            "note" if other == "validation" else "warning",
             1,
             f"there is no split 'val'; there are: {', '.join(names)}",
             f'config.evals.val.split="{other}"'
@@ -45,7 +48,7 @@ def _splits(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _counterparts(split: SplitFiles) -> Iterator[Finding]:
+def _counterparts(split: SplitFiles, unlabelled: Collection[str]) -> Iterator[Finding]:
     name = split.name
     if split.problem:
         yield Finding(
@@ -61,13 +64,13 @@ def _counterparts(split: SplitFiles) -> Iterator[Finding]:
         text = f"split {name!r} has no pictures"
         fix = f"fill or remove {name}/images"
         yield Finding("empty_split", "error", 1, text, fix)
-    elif not split.pairs and not split.masks and name not in ("train", "val"):
+    elif _without_masks(split, unlabelled):
         yield from about(
             "no_masks",
             "note",
             split.images,
-            f"pictures of split {name!r}, all of them, have no mask: they cannot be "
-            "scored",
+            f"pictures of split {name!r}, all of them, have no mask: they can "
+            "neither be learnt from nor scored",
             "predict them: python -m jaxseg.predict",
         )
     else:
@@ -85,6 +88,12 @@ def _counterparts(split: SplitFiles) -> Iterator[Finding]:
             f"masks of split {name!r} have no picture",
             LISTS,
         )
+
+
+def _without_masks(split: SplitFiles, unlabelled: Collection[str]) -> bool:
+    """Whether a split has no masks and needs none."""
+    needed = split.name in ("train", "val") and split.name not in unlabelled
+    return not split.pairs and not split.masks and not needed
 
 
 def _unreadable(evidence: Evidence) -> Iterator[Finding]:

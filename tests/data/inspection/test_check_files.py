@@ -5,6 +5,9 @@ import shutil
 import pytest
 from PIL import Image
 
+from jaxseg.data.imagenet_s import ImageNetS
+from jaxseg.data.inspection import inspect
+from tests.data import layouts
 from tests.data.inspection.conftest import findings, noise, only
 
 
@@ -60,6 +63,40 @@ def test_a_test_split_without_masks_is_a_note(clean):
 def test_a_missing_split_is_named(clean, gone, kind, fix):
     shutil.rmtree(clean / gone)
     assert fix in only(clean, kind).fix
+
+
+@pytest.mark.parametrize(
+    "name, level, fix",
+    [
+        ("validation", "note", 'config.evals.val.split="validation"'),
+        ("test", "warning", 'config.evals.val.split="test"'),
+        ("all", "warning", "move a tenth"),
+        ("train_semi", "warning", "move a tenth"),
+    ],
+)
+def test_only_a_split_to_score_stands_in_for_val(clean, name, level, fix):
+    (clean / "val").rename(clean / name)
+    found = only(clean, "no_validation_split")
+    assert found.level == level and fix in found.fix
+
+
+def test_a_split_without_masks_does_not_stand_in_for_val(clean):
+    (clean / "val").rename(clean / "test")
+    shutil.rmtree(clean / "test/masks")
+    assert "move a tenth" in findings(clean)["no_validation_split"].fix
+
+
+def test_splits_that_are_published_without_masks_pass(tmp_path):
+    root = layouts.imagenet_s(tmp_path, ("n01443537",), (0, 1, 1000))
+    found = inspect(ImageNetS(root=str(root)))
+    without = [f for f in found.findings if f.kind == "no_masks"]
+    assert len(without) == 2 and {f.level for f in without} == {"note"}
+    assert "unpaired_pictures" not in {f.kind for f in found.findings}
+
+
+def test_a_training_split_without_masks_is_an_error(clean):
+    shutil.rmtree(clean / "train/masks")
+    assert findings(clean)["unpaired_pictures"].level == "error"
 
 
 def test_a_folder_of_something_else_is_shown_the_layout(tmp_path):
