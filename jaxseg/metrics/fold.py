@@ -26,6 +26,14 @@ class FoldIoU:
 
         mean = mean_c I_c / U_c,    FB-IoU = (I_0 / U_0 + sum_c I_c / sum_c U_c) / 2.
 
+    A fold's class that the truth of a picture holds makes an episode of it; in that,
+    all other classes are background, in truth and in prediction. So whole masks are
+    scored like maps of one class and background (`as_ids`), and classes outside of the
+    fold cost nothing but what they take from it. Published numbers are of networks that
+    are told the episode's class; one that chooses among all of them has a harder task,
+    and its numbers are not to be put beside those. They are also of listed episodes
+    (`data.episodes`), not of all that the masks hold.
+
     Void pixels take no part. The released code of SAZS takes them out of the truth
     only, so that what is predicted there enlarges the unions.
 
@@ -56,13 +64,32 @@ class FoldIoU:
     def count(
         self, truth: jax.Array, prediction: jax.Array, size: jax.Array | None = None
     ) -> Overlap:
-        """Counts pixels by class, int32 [C] each.
+        """Counts pixels by class over its episodes, int32 [C] each; 0 outside the fold.
 
-        Truth and prediction hold the episode's class or the background; see `as_ids`.
+        Those of the background are summed over all episodes.
+
+        Raises:
+            ValueError: if sums over the episodes of the batch might not fit int32.
         """
+        if truth.size * len(self.fold) >= 2**31:
+            raise ValueError(
+                f"a batch of {truth.shape} is too large for episodes of "
+                f"{len(self.fold)} classes to be counted in: lower batch_size"
+            )
         num_classes = self.labels.num_classes
         counted = countable(truth, prediction, num_classes=num_classes)
-        return total(overlap(*counted, num_classes=num_classes))
+        whole = overlap(*counted, num_classes=num_classes)
+        is_of_fold = jnp.zeros(num_classes, bool).at[jnp.array(self.fold)].set(True)
+        is_episode = (whole.truth > 0) & is_of_fold  # [B, C]
+        foreground, background = (
+            total(jax.tree.map(lambda n: jnp.where(is_episode, n, 0), counts))
+            for counts in (whole, _others(whole))
+        )
+        return jax.tree.map(
+            lambda front, back: front.at[self.background].set(back.sum()),
+            foreground,
+            background,
+        )
 
     def scores(self, totals: Overlap) -> dict[str, Any]:
         """Returns class_fold_iou [C], NaN outside of the fold, fold_mean_iou, fb_iou.
@@ -97,6 +124,13 @@ def as_ids(binary: jax.Array, classes: jax.Array, *, background: int = 0) -> jax
     binary, classes = binary.astype(jnp.int32), classes.astype(jnp.int32)
     ids = jnp.where(binary == 1, classes[:, None, None], binary)
     return jnp.where(binary == 0, background, ids)
+
+
+def _others(counts: Overlap) -> Overlap:
+    """From pixels of each class to those of all others, [B, C]."""
+    pixels = counts.truth.sum(axis=1, keepdims=True)
+    either = counts.truth + counts.prediction - counts.both
+    return Overlap(pixels - counts.truth, pixels - counts.prediction, pixels - either)
 
 
 def _iou(counts: Overlap) -> np.ndarray:

@@ -1,9 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxseg.metrics.fold import FoldIoU, as_ids
-from tests.metrics.maps import count_all, labels
+from tests.metrics.maps import count_all, labels, pair
 
 
 def episodes(seed, classes):
@@ -64,6 +65,41 @@ def test_a_class_without_episodes_counts_as_zero():
 def test_unseen_classes_are_the_fold_by_default():
     measure = FoldIoU(labels(4, seen=(0, 2), unseen=(1, 3)))
     assert measure.fold == (1, 3)
+
+
+def test_whole_masks_score_as_the_episodes_of_all_their_classes():
+    fold = (2, 4)
+    truth, prediction = pair(3, num_classes=6)
+    masks = [
+        (np.where(t == 255, 255, t == c), p == c, c)
+        for t, p in zip(truth, prediction, strict=True)
+        for c in fold
+        if (t == c).any()
+    ]
+    rows, fb_iou = slow_scores(*zip(*masks, strict=True), list(fold))
+    measure = FoldIoU(labels(6), classes=fold)
+    scores = measure.scores(count_all(measure, truth, prediction))
+    np.testing.assert_allclose(scores["class_fold_iou"][list(fold)], rows)
+    assert scores["fb_iou"] == pytest.approx(fb_iou)
+
+
+def test_classes_outside_of_the_fold_are_background():
+    truth, prediction = pair(4, num_classes=6)
+    measure = FoldIoU(labels(6), classes=(2, 4))
+
+    def without(ids):
+        return np.where(np.isin(ids, (1, 3, 5)), 0, ids)
+
+    whole = measure.scores(count_all(measure, truth, prediction))
+    plain = measure.scores(count_all(measure, without(truth), without(prediction)))
+    np.testing.assert_equal(whole, plain)
+
+
+def test_a_batch_too_large_to_count_in_is_refused():
+    ids = jax.ShapeDtypeStruct((2**10, 2**10, 2**10), np.int32)
+    measure = FoldIoU(labels(4), classes=(1, 2))
+    with pytest.raises(ValueError, match="lower batch_size"):
+        jax.eval_shape(measure.count, ids, ids)
 
 
 @pytest.mark.parametrize("classes", [(), (0, 1), (4,), (-1,)])

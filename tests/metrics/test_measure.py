@@ -149,7 +149,8 @@ def test_one_class_is_enough(kind):
 @every
 def test_classes_beyond_255_have_ids_of_their_own(measure):
     truth, prediction = pair()
-    many = types.SimpleNamespace(num_classes=920, seen=(0,), unseen=range(1, 920))
+    # The same classes are unseen: a fold counts nothing else.
+    many = types.SimpleNamespace(num_classes=920, seen=(0,), unseen=(511, 919))
     far = type(measure)(many)
     shift = np.array([0, 255, 256, 511, 919] + [-1] * 251)
     shifted = sums(jax.jit(far.count)(shift[truth], shift[prediction]))
