@@ -234,7 +234,7 @@ def compile_step(
             `inputs.device_augmentation`.
     """
 
-    def prepared_step(
+    def train_step(
         state: TrainState, batch: base.Batch
     ) -> tuple[TrainState, base.Metrics]:
         return method.train_step(state, prepare(batch))
@@ -242,7 +242,7 @@ def compile_step(
     began = time.perf_counter()
     placed = jax.tree.map(lambda leaf: leaf.sharding, state)
     step = jax.jit(
-        prepared_step,
+        train_step,
         in_shardings=(placed, sharding.batched(mesh)),
         out_shardings=(placed, sharding.replicated(mesh)),
         donate_argnums=0,

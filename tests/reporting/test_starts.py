@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from jaxseg.reporting import starts
@@ -25,9 +27,10 @@ def test_other_processes_write_nothing(tmp_path):
     assert not list(tmp_path.iterdir()) and starts.read_starts(tmp_path) == []
 
 
-def test_without_arguments_it_is_this_process(tmp_path):
+def test_without_arguments_it_is_this_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-m", "run", "a b"])
     starts.record_start(tmp_path, versions=VERSIONS)
-    assert "pytest" in starts.read_starts(tmp_path)[0]["command"]
+    assert starts.read_starts(tmp_path)[0]["command"] == "python -m run 'a b'"
 
 
 @pytest.mark.parametrize(
