@@ -3,8 +3,10 @@
 import numpy as np
 from PIL import Image
 
+from jaxseg.data.imagenet_s import ImageNetS
 from jaxseg.data.inspection import inspect
 from jaxseg.data.voc import VOC
+from tests.data import layouts
 from tests.data.conftest import save
 from tests.data.inspection.conftest import findings, only
 
@@ -68,3 +70,11 @@ def test_a_union_of_splits_is_no_fault(tmp_path):
     (lists / "val.txt").write_text("1\n2\n3")
     kinds = [finding.kind for finding in inspect(VOC(root=str(tmp_path))).findings]
     assert kinds == ["duplicates"]
+
+
+def test_masks_of_some_training_pictures_are_no_fault(tmp_path):
+    root = layouts.imagenet_s(tmp_path, ("n01443537",), (0, 1))
+    found = inspect(ImageNetS(root=str(root))).findings
+    texts = [finding.text for finding in found if finding.kind == "duplicates"]
+    assert len(texts) == 5  # the same picture is in all four splits
+    assert not any("'train' and in 'train_semi'" in text for text in texts)
