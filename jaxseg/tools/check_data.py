@@ -2,11 +2,14 @@
 
     python -m jaxseg.tools.check_data DIR
     python -m jaxseg.tools.check_data DIR --name voc.VOC --report runs/voc_data
+    python -m jaxseg.tools.check_data DIR --name imagenet_s.ImageNetS --set classes=300
 
 Prints the classes, how often they occur, and what is wrong: how many files, which, and
 the config line that mends it. Options have the names of the keys of `config.data` and
-mean what they mean there. Ends with 0 if there is nothing to mend or to look at, with 1
-otherwise. `--report DIR` writes report.html, with pictures; `--json` prints JSON.
+mean what they mean there; `--set KEY=VALUE`, as often as need be, gives any other key,
+such as the variant of a published data set. Ends with 0 if there is nothing to mend or
+to look at, with 1 otherwise. `--report DIR` writes report.html, with pictures; `--json`
+prints JSON.
 """
 
 import argparse
@@ -64,14 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     bar = _Bar()
     try:
-        dataset = make_dataset(
-            given.root,
-            name=given.name,
-            class_ids=given.class_ids,
-            ignore_id=given.ignore_id,
-            unknown=given.unknown,
-            masks=given.masks,
-        )
+        dataset = make_dataset(given.root, name=given.name, **_options(given))
         inspection = inspect(
             dataset,
             crop=given.crop,
@@ -128,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--unknown", choices=("raise", "ignore"))
     parser.add_argument("--masks", choices=("ids", "rgb"))
     parser.add_argument(
+        "--set",
+        action="append",
+        type=_setting,
+        default=[],
+        metavar="KEY=VALUE",
+        help="another key of config.data, such as classes=300 or quality=coarse",
+    )
+    parser.add_argument(
         "--crop",
         type=_size,
         default=(320, 320),
@@ -139,6 +143,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _options(given: argparse.Namespace) -> dict[str, Any]:
+    """The keys of `config.data` that arguments give, None where they do not."""
+    named = ("class_ids", "ignore_id", "unknown", "masks")
+    options = {key: getattr(given, key) for key in named}
+    for key, value in given.set:
+        if key in ("root", "name") or options.get(key) is not None:
+            raise config_lib.ConfigError(
+                f"--set {key}={value} gives what another argument gives: keep one"
+            )
+        options[key] = value
+    return options
+
+
 def _ids(text: str) -> tuple[int, ...]:
     """Reads ids as the command line of a config does: 0 or 0,1 or (0, 1)."""
     try:
@@ -147,6 +164,17 @@ def _ids(text: str) -> tuple[int, ...]:
         return tuple(int(i) for i in ids)
     except (ValueError, SyntaxError, TypeError) as error:
         raise argparse.ArgumentTypeError(f"not a list of ids: {text!r}") from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Reads KEY=VALUE; a value that is no Python literal is a string."""
+    key, equals, value = text.partition("=")
+    if not key.isidentifier() or not equals:
+        raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text!r}")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from jaxseg.tools import check_data
+from tests.data import layouts
 from tests.data.conftest import save, write_pairs, write_table
 
 
@@ -64,6 +65,45 @@ def test_ids_are_read_as_configs_read_them(clean, capsys):
     with pytest.raises(SystemExit):
         run(clean, "--class_ids", "zero", capsys=capsys)
     assert "not a list of ids: 'zero'" in capsys.readouterr().err
+
+
+def test_set_gives_every_key_of_the_data_set(clean, capsys):
+    options = ("--name", "pascal_context.PascalContext", "--json", "--set")
+    root = layouts.pascal_context(clean.parent, "33_context_labels", count=34)
+    _, printed = run(root, *options, "classes=33", capsys=capsys)
+    assert len(json.loads(printed.out)["classes"]) == 33
+    _, printed = run(
+        root, *options, "classes=33", "--set", "background=True", capsys=capsys
+    )
+    assert len(json.loads(printed.out)["classes"]) == 34
+
+
+def test_set_gives_words_without_quotes(tmp_path, capsys):
+    root = layouts.cityscapes(tmp_path)
+    options = ("--name", "cityscapes.Cityscapes", "--json", "--set")
+    _, printed = run(root, *options, "quality=coarse", capsys=capsys)
+    names = [split["name"] for split in json.loads(printed.out)["splits"]]
+    assert "train_extra" in names
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        (("--set", "clases=300"), "has no key 'clases'; did you mean 'class_ids'"),
+        (("--set", "unknown=maybe"), "'raise' or 'ignore': 'maybe'"),
+        (("--ignore_id", "3", "--set", "ignore_id=4"), "what another argument gives"),
+        (("--set", "root=elsewhere"), "what another argument gives"),
+    ],
+)
+def test_keys_that_cannot_be_set_are_a_message(clean, capsys, options, why):
+    code, printed = run(clean, *options, capsys=capsys)
+    assert code == 1 and why in printed.err
+
+
+def test_a_setting_has_a_key_and_a_value(clean, capsys):
+    with pytest.raises(SystemExit):
+        run(clean, "--set", "classes", capsys=capsys)
+    assert "not KEY=VALUE: 'classes'" in capsys.readouterr().err
 
 
 def test_json_is_all_that_is_printed(clean, capsys):
