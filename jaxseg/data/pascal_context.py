@@ -104,7 +104,9 @@ class PascalContext(published.Published):
         if file.suffix != ".mat":
             return file
         ids = published.read_matlab(file, "LabelMap")
-        return published.as_png(_of_459()[ids])
+        few = _of_459()[ids]
+        # Ids of 8 bits are stored so, as copies say that masks are.
+        return published.as_png(few if few.max() > 255 else few.astype(np.uint8))
 
     def _masks(self) -> pathlib.Path:
         folders = [self.path / name for name in _MASKS[self.classes]]

@@ -1,9 +1,11 @@
 """PASCAL-Context on made pictures, in the layouts in which it goes about."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxseg.data import labels
 from jaxseg.data.pascal_context import PascalContext
@@ -47,6 +49,13 @@ def test_the_original_masks_of_459_classes_are_reduced(tmp_path):
     found = PascalContext(root=str(root), background=True).source("val")[0]["label"]
     raw = layouts.made_ids([2, 459, 1], 0)
     np.testing.assert_array_equal(found, np.where(raw == 2, 1, 0))  # 2 is aeroplane
+
+
+def test_reduced_masks_are_pictures_of_8_bits(tmp_path):
+    root = layouts.pascal_context(tmp_path, masks="trainval")
+    dataset = PascalContext(root=str(root))
+    with Image.open(io.BytesIO(dataset.plain_mask(dataset.pairs("val")[0].label))) as f:
+        assert f.mode == "L"
 
 
 def test_an_id_above_459_is_named(tmp_path):
