@@ -27,6 +27,7 @@ from jaxseg.data import (
     folder,
     imagenet_s,
     pascal_context,
+    picture_files,
     published,
     shards,
     voc,
@@ -238,6 +239,17 @@ class TfdsSource:
             record["label"], name=f"{self._title_of(record)} (label)"
         )
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width, from the header of the mask, or of a picture without."""
+        record = self._records[index]
+        stored = record["label"] if record["has_label"] else record["image"]
+        with picture_files.opened(stored, self._title_of(record)) as file:
+            return file.height, file.width
+
+    def has_label(self, index: int) -> bool:
+        """Whether a picture has a mask."""
+        return bool(self._records[index]["has_label"])
+
     def _title_of(self, record: Any) -> str:
         return f"{self._title}/{record['name'].decode()}"
 
@@ -246,7 +258,8 @@ def open_split(dataset: folder.PairFolder, split: str) -> Source:
     """Opens a split of a data set's ArrayRecord copy, which is made if need be.
 
     Raises:
-        ValueError: if there is no such split, or the folder is not what was copied.
+        ValueError: if there is no such split, it has no masks and is not published
+            without, or the folder is not what was copied.
         FileNotFoundError: if there is neither a copy nor a folder to make it from.
     """
     builder = prepare(dataset)
@@ -258,7 +271,14 @@ def open_split(dataset: folder.PairFolder, split: str) -> Source:
     decoders = {key: tfds.decode.SkipDecoding() for key in ("image", "label")}
     records = builder.as_data_source(split, decoders=decoders)
     decode = _decoder(dataset, _labels(builder))
-    return TfdsSource(records, decode, f"{builder.data_path}/{split}")
+    source = TfdsSource(records, decode, f"{builder.data_path}/{split}")
+    if not isinstance(dataset, published.Published) and not source.has_label(0):
+        raise ValueError(
+            f"{source.name(0)} and all other pictures of split {split!r} have no "
+            "masks: nothing can be learnt from or scored on them. Choose another "
+            "split, or add masks to the folder and delete the copy"
+        )
+    return source
 
 
 def read_labels(dataset: folder.PairFolder) -> labels_lib.LabelSet:
@@ -346,12 +366,18 @@ def _literal(path: Any) -> str:
 
 def _splits(dataset: folder.PairFolder) -> dict[str, Sequence[Item]]:
     """The pictures of all splits."""
-    return {
-        split: dataset.items(split)
-        if isinstance(dataset, published.Published)
-        else [Item(*pair) for pair in dataset.pairs(split)]
-        for split in dataset.splits()
-    }
+    return {split: _items(dataset, split) for split in dataset.splits()}
+
+
+def _items(dataset: folder.PairFolder, split: str) -> Sequence[Item]:
+    """The pictures of a split, in a folder also those of one to predict only."""
+    if isinstance(dataset, published.Published):
+        return dataset.items(split)
+    images, masks = dataset.find_files(split)
+    names = dataset.read_list(split) or list(images)
+    if split == "train" or masks or not names or not images.keys() >= {*names}:
+        return [Item(*pair) for pair in dataset.pairs(split)]  # or says what is missing
+    return [Item(name, images[name], None) for name in names]
 
 
 def _notes(

@@ -57,6 +57,37 @@ def test_the_copy_holds_the_same_pictures_in_the_same_order(tree, tmp_path):
             assert right.name(i).endswith(f"{split}/frame_{i:02}")
 
 
+def test_sizes_come_from_headers_and_are_those_of_the_masks(tree, tmp_path):
+    folder, copy = both(tree, tmp_path)
+    left, right = folder.source("val"), copy.source("val")
+    assert [right.size(i) for i in range(5)] == [left.size(i) for i in range(5)]
+    assert right.size(0) == right[0]["label"].shape
+
+
+def test_sizes_of_pictures_without_masks_are_those_of_the_pictures(tmp_path):
+    root = layouts.imagenet_s(tmp_path / "made", ("n01443537",), (0, 1))
+    source = both(root, tmp_path, ImageNetS)[1].source("train")
+    assert source.size(0) == source[0]["image"].shape[:2] != (1, 1)
+
+
+def test_a_test_split_without_masks_is_copied_and_not_scored(tree, tmp_path):
+    shutil.copytree(tree / "val/images", tree / "test/images")
+    (tree / "test/list.txt").write_text("frame_03\nframe_01\n")
+    folder, copy = both(tree, tmp_path)
+    assert_same_examples(folder.source("train"), copy.source("train"))
+    assert tfds.prepare(copy).info.splits["test"].num_examples == 2
+    with pytest.raises(ValueError, match="test/frame_03 and all .* have no masks"):
+        copy.source("test")
+
+
+@pytest.mark.parametrize("split, gone", [("train", "*"), ("val", "frame_02*")])
+def test_masks_that_are_missing_are_not_copied_over(tree, tmp_path, split, gone):
+    for file in (tree / split / "labels").glob(gone):
+        file.unlink()
+    with pytest.raises(ValueError, match=f"incomplete in split '{split}'"):
+        both(tree, tmp_path)[1].source("train")
+
+
 @pytest.mark.parametrize("loader", ["threads", "grain"])
 def test_the_copy_gives_the_same_batches(tree, tmp_path, loader):
     folder, copy = both(tree, tmp_path)
