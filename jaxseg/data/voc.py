@@ -35,7 +35,7 @@ class VOC(published.Published):
             some zero-shot protocols.
     """
 
-    root: str = "$JAXSEG_DATA/voc_mini"
+    root: str = "$JAXSEG_DATA/VOCdevkit/VOC2012"
     background: bool = True
 
     title: ClassVar[str] = "PASCAL VOC"
