@@ -27,12 +27,13 @@ class FoldIoU:
         mean = mean_c I_c / U_c,    FB-IoU = (I_0 / U_0 + sum_c I_c / sum_c U_c) / 2.
 
     A fold's class that the truth of a picture holds makes an episode of it; in that,
-    all other classes are background, in truth and in prediction. So whole masks are
-    scored like maps of one class and background (`as_ids`), and classes outside of the
-    fold cost nothing but what they take from it. Published numbers are of networks that
-    are told the episode's class; one that chooses among all of them has a harder task,
-    and its numbers are not to be put beside those. They are also of listed episodes
-    (`data.episodes`), not of all that the masks hold.
+    all other classes are background, in truth and in prediction. Where the truth is
+    background alone, the prediction tells the class. So whole masks are scored like
+    maps of one class and background (`as_ids`), and classes outside of the fold cost
+    nothing but what they take from it. Published numbers are of networks that are told
+    the episode's class, and of listed episodes (`data.episodes.FewShot`). One that
+    chooses among all classes, in all pictures, has another and harder task: its numbers
+    are not to be put beside those.
 
     Void pixels take no part. The released code of SAZS takes them out of the truth
     only, so that what is predicted there enlarges the unions.
@@ -79,8 +80,7 @@ class FoldIoU:
         num_classes = self.labels.num_classes
         counted = countable(truth, prediction, num_classes=num_classes)
         whole = overlap(*counted, num_classes=num_classes)
-        is_of_fold = jnp.zeros(num_classes, bool).at[jnp.array(self.fold)].set(True)
-        is_episode = (whole.truth > 0) & is_of_fold  # [B, C]
+        is_episode = self._is_episode(whole)
         foreground, background = (
             total(jax.tree.map(lambda n: jnp.where(is_episode, n, 0), counts))
             for counts in (whole, _others(whole))
@@ -90,6 +90,18 @@ class FoldIoU:
             foreground,
             background,
         )
+
+    def _is_episode(self, whole: Overlap) -> jax.Array:
+        """Tells which classes have an episode in which picture, bool [B, C]."""
+        classes = jnp.arange(self.labels.num_classes)
+        of_fold = jnp.isin(classes, jnp.array(self.fold))
+        held = of_fold & (whole.truth > 0)
+        others = jnp.where(classes == self.background, 0, whole.truth)
+        is_alone = others.sum(axis=1, keepdims=True) == 0
+        predicted = of_fold & (whole.prediction > 0)
+        # Any class serves where there is none: only background is counted.
+        nothing = ~predicted.any(axis=1, keepdims=True) & (classes == self.fold[0])
+        return held | is_alone & (predicted | nothing)
 
     def scores(self, totals: Overlap) -> dict[str, Any]:
         """Returns class_fold_iou [C], NaN outside of the fold, fold_mean_iou, fb_iou.

@@ -70,13 +70,14 @@ def test_unseen_classes_are_the_fold_by_default():
 def test_whole_masks_score_as_the_episodes_of_all_their_classes():
     fold = (2, 4)
     truth, prediction = pair(3, num_classes=6)
-    masks = [
+    made = [
         (np.where(t == 255, 255, t == c), p == c, c)
         for t, p in zip(truth, prediction, strict=True)
         for c in fold
         if (t == c).any()
     ]
-    rows, fb_iou = slow_scores(*zip(*masks, strict=True), list(fold))
+    truths, predictions, classes = zip(*made, strict=True)
+    rows, fb_iou = slow_scores(truths, predictions, classes, list(fold))
     measure = FoldIoU(labels(6), classes=fold)
     scores = measure.scores(count_all(measure, truth, prediction))
     np.testing.assert_allclose(scores["class_fold_iou"][list(fold)], rows)
@@ -93,6 +94,16 @@ def test_classes_outside_of_the_fold_are_background():
     whole = measure.scores(count_all(measure, truth, prediction))
     plain = measure.scores(count_all(measure, without(truth), without(prediction)))
     np.testing.assert_equal(whole, plain)
+
+
+def test_an_episode_may_lack_its_class():
+    truth = np.array([[[0, 0, 255]], [[0, 0, 255]], [[1, 0, 0]]])
+    prediction = np.array([[[1, 0, 1]], [[0, 0, 1]], [[1, 0, 0]]])
+    measure = FoldIoU(labels(4), classes=(2, 3))
+    scores = scores_of(measure, truth, prediction, [2, 3, 3])
+    rows, fb_iou = slow_scores(truth, prediction, [2, 3, 3], [2, 3])
+    np.testing.assert_allclose(scores["class_fold_iou"][2:], rows)
+    assert scores["fb_iou"] == pytest.approx(fb_iou)
 
 
 def test_a_batch_too_large_to_count_in_is_refused():
