@@ -1,8 +1,9 @@
 """Episodes of PASCAL-5i and COCO-20i: one picture, one class, a binary mask.
 
-Read `Episodes` first. Lists of (picture, class) pairs are those of HSNet (Min et al.,
-ICCV 2021), which SAZS (Liu et al., CVPR 2023) trains and tests with; without lists the
-masks say which pairs there are. How long an epoch is and what is tested:
+Read `Episodes` first; `FewShot` makes them of a config. Lists of (picture, class) pairs
+are those of HSNet (Min et al., ICCV 2021), which SAZS (Liu et al., CVPR 2023) trains
+and tests with; without lists the masks say which pairs there are. How long an epoch is
+and what is tested:
 
     PASCAL-5i, training   each pair once an epoch: the `Stream`'s own order
     PASCAL-5i, testing    1000 episodes, `cycled` pairs
@@ -10,15 +11,19 @@ masks say which pairs there are. How long an epoch is and what is tested:
     COCO-20i, testing     1000 such draws, `drawn` once for all
 """
 
+import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
-from jaxseg.data import image_labels
-from jaxseg.data.labels import IGNORE, ignored_id
-from jaxseg.data.source import Example, Source
+from jaxseg import config as config_lib
+from jaxseg.data import image_labels, splits, zero_shot
+from jaxseg.data.labels import IGNORE, VOC, LabelSet, ignored_id
+from jaxseg.data.source import Dataset, Example, Source
 
 NUM_FOLDS = 4
 
@@ -41,22 +46,28 @@ class Episodes:
     """A source of episodes.
 
     Examples have label uint8 [H, W], 1 on the class, 0 on all others, 255 where
-    unlabelled, and class_id int32 [], its train id. Unseen classes are "others" too,
+    unlabelled, and class_id int32 [], its train id; no image labels, which would tell
+    of others. Unseen classes are "others" too,
     unless the source hides them (`zero_shot.hide_unseen`): "keep_unseen" is what
     published numbers have, and trains against the unseen classes.
 
     Args:
         source: pictures with all their classes.
         pairs: the episodes, in order.
+        with_ids: writes the class's train id in the place of 1, so that labels mean
+            what they do in the whole masks; 0 must be the background then.
     """
 
-    def __init__(self, source: Source, pairs: Sequence[Pair]):
+    def __init__(
+        self, source: Source, pairs: Sequence[Pair], *, with_ids: bool = False
+    ):
         if not pairs:
             raise ValueError(
                 "there are no episodes: no picture holds one of the classes"
             )
         self._source = source
         self._pairs = tuple(pairs)
+        self._with_ids = with_ids
         if hasattr(source, "size"):
             self._size_of = source.size
             self.size = self._size
@@ -66,11 +77,15 @@ class Episodes:
 
     def __getitem__(self, index: Any, /) -> Example:
         picture, class_id = self._pairs[index]
-        example = self._source[picture]
+        example = {**self._source[picture], "class_id": np.array(class_id, np.int32)}
+        example.pop("image_labels", None)
         label = example["label"]
         unlabelled = label == ignored_id(label.dtype)
-        binary = np.where(unlabelled, IGNORE, label == class_id).astype(np.uint8)
-        return {**example, "label": binary, "class_id": np.array(class_id, np.int32)}
+        foreground = (label == class_id) * (class_id if self._with_ids else 1)
+        return {
+            **example,
+            "label": np.where(unlabelled, IGNORE, foreground).astype(np.uint8),
+        }
 
     def name(self, index: int) -> str:
         """Which file that is, for messages."""
@@ -96,6 +111,103 @@ class ByClass:
     def __call__(self, rng: np.random.Generator) -> int:
         members = self._members[rng.integers(len(self._members))]
         return int(members[rng.integers(len(members))])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FewShot:
+    """Episodes of a fold as a data set, which a config names.
+
+    Labels are those of the base, of which the fold's classes are unseen; a mask holds
+    the train id of its episode's class, 0 on all others, 255 where unlabelled. Examples
+    have class_id, which a method may read, in prediction too: without it an episode
+    does not tell what to look for, and one picture has contradicting masks. Score it
+    with `metrics.fold.FoldIoU`.
+
+    Attributes:
+        base: the data set, with class 0 "background": `voc.VOC` or `coco.COCO`.
+        benchmark: "pascal5i" or "coco20i".
+        fold: the one held out, 0..3.
+        lists: the folder of `read_pascal5i` or `read_coco20i`; "" for all pairs that
+            the masks hold, which are read once for that.
+        partial: passes over listed pictures that are not there; see `match`.
+        train_split: the base's split to train on; the lists of PASCAL-5i need
+            "train_aug".
+        val_split: the base's split to test on.
+        train_images: what becomes of unseen classes in training pictures; see
+            `zero_shot.hide_unseen`. "keep_unseen", as in published numbers, has them
+            among the others.
+        test_episodes: how many, 0 for each pair once.
+    """
+
+    base: Dataset
+    benchmark: str = "pascal5i"
+    fold: int = 0
+    lists: str = ""
+    partial: bool = False
+    train_split: str = "train"
+    val_split: str = "val"
+    train_images: str = "ignore_unseen"
+    test_episodes: int = 1000
+
+    @functools.cached_property
+    def labels(self) -> LabelSet:
+        """The classes of the base, those of the fold unseen."""
+        held_out = splits.fold(self.benchmark, self.fold)
+        table = self.base.labels.with_unseen(held_out)
+        if table.names[0] != image_labels.BACKGROUND or table.ignore != IGNORE:
+            raise ValueError(
+                "episodes need a base of up to 254 classes, the first of them "
+                f"{image_labels.BACKGROUND!r}: got {table.num_classes} classes, the "
+                f"first of them {table.names[0]!r}"
+            )
+        return table
+
+    def source(self, split: str) -> Episodes:
+        """The episodes of "train", of seen classes, or "val", of the fold's."""
+        if split not in ("train", "val"):
+            raise ValueError(f"episodes have the splits 'train' and 'val': {split!r}")
+        return self._training[0] if split == "train" else self._testing
+
+    def draw(self, split: str) -> ByClass | None:
+        """How training chooses its episodes, None for each once an epoch."""
+        is_drawn = split == "train" and self.benchmark == "coco20i"
+        return ByClass(self._training[1]) if is_drawn else None
+
+    @functools.cached_property
+    def _training(self) -> tuple[Episodes, list[Pair]]:
+        whole = self.base.source(self.train_split)
+        source = zero_shot.hide_unseen(
+            whole, self.labels, train_images=self.train_images
+        )
+        partial = self.partial or len(source) < len(whole)
+        seen = [c for c in self._class_ids if c not in self.labels.unseen]
+        pairs = self._pairs(source, seen, train=True, partial=partial)
+        return Episodes(source, pairs, with_ids=True), pairs
+
+    @functools.cached_property
+    def _testing(self) -> Episodes:
+        source, unseen = self.base.source(self.val_split), self.labels.unseen
+        pairs = self._pairs(source, unseen, train=False, partial=self.partial)
+        if self.test_episodes and pairs:
+            choose = drawn if self.benchmark == "coco20i" else cycled
+            pairs = choose(pairs, self.test_episodes)
+        return Episodes(source, pairs, with_ids=True)
+
+    def _pairs(
+        self, source: Source, class_ids: Sequence[int], *, train: bool, partial: bool
+    ) -> list[Pair]:
+        if not self.lists:
+            return from_masks(source, class_ids)
+        read = read_coco20i if self.benchmark == "coco20i" else read_pascal5i
+        listed = read(config_lib.expand(self.lists), fold=self.fold, train=train)
+        return match(source, listed, self._class_ids, partial=partial)
+
+    @property
+    def _class_ids(self) -> tuple[int, ...]:
+        """The train id of each class of the benchmark, in its order."""
+        is_coco = self.benchmark == "coco20i"
+        names = splits.coco_things() if is_coco else VOC.names[1:]
+        return self.labels.train_ids(names)
 
 
 def cycled(pairs: Sequence[Pair], count: int = 1000) -> list[Pair]:
@@ -178,7 +290,8 @@ def match(
         listed: of `read_pascal5i` or `read_coco20i`.
         train_ids: the train id of each class of the benchmark.
         partial: passes over pairs whose picture the source has not, as when it is a
-            part of the data set, or pictures of unseen classes are purged.
+            part of the data set, or pictures of unseen classes are purged; the log says
+            how many.
 
     Raises:
         ValueError: naming the first pictures that are missing.
@@ -190,11 +303,18 @@ def match(
             f"{len(missing)} listed pictures are not in the data set, such as "
             f"{', '.join(missing[:3])}: use the whole split, or partial=True"
         )
-    return [
+    pairs = [
         Pair(where[line.name], train_ids[line.benchmark_class])
         for line in listed
         if line.name in where
     ]
+    if missing:
+        logging.warning(
+            "%d of %d listed pairs are passed over: their pictures are not there",
+            len(listed) - len(pairs),
+            len(listed),
+        )
+    return pairs
 
 
 def from_masks(

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxseg import config as config_lib
-from jaxseg.data import image_labels, loaders, pipeline, transforms, zero_shot
+from jaxseg.data import (
+    episodes,
+    image_labels,
+    loaders,
+    pipeline,
+    transforms,
+    zero_shot,
+)
 from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import Dataset, Source
 from jaxseg.ops import augmentation
@@ -41,11 +48,12 @@ def training_batches(
         process_count: number of hosts that share each batch.
     """
     shares = _share(config["data"])
+    split = config["data"].get("split", "train")
     source = config_lib.call(
         training_source,
         shares.source,
         where="config.data",
-        source=dataset.source(config["data"].get("split", "train")),
+        source=dataset.source(split),
         labels=dataset.labels,
     )
     return pipeline.train_batches(
@@ -56,6 +64,7 @@ def training_batches(
         process_index=process_index,
         process_count=process_count,
         unseen=dataset.labels.unseen,
+        draw=dataset.draw(split) if isinstance(dataset, episodes.FewShot) else None,
         **shares.loader,
     )
 
@@ -156,6 +165,25 @@ def evaluation_batches(
         process_index=process_index,
         process_count=process_count,
     )
+
+
+def training_size(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of the crops of training, or of the first group of views.
+
+    Raises:
+        ConfigError: if the transform needs a crop, and the config has none.
+    """
+    options = config["data"]
+    if "crop" in options:
+        height, width = options["crop"]
+        return height, width
+    transform = _transform(config, _share(options).transform)
+    if not hasattr(transform, "sizes"):
+        raise config_lib.ConfigError(
+            f"config.data.transform={options['transform']!r} says no size of pictures: "
+            "give it `crop`, or `sizes` of views"
+        )
+    return transform.sizes[0], transform.sizes[0]
 
 
 def _transform(config: Mapping[str, Any], options: Mapping[str, Any]) -> Any:

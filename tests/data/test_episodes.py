@@ -6,10 +6,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from jaxseg.data import voc
+from jaxseg.data import coco, voc
 from jaxseg.data.episodes import (
     ByClass,
     Episodes,
+    FewShot,
     Listed,
     Pair,
     cycled,
@@ -19,6 +20,7 @@ from jaxseg.data.episodes import (
     read_coco20i,
     read_pascal5i,
 )
+from jaxseg.data.labels import VOC as VOC_LABELS
 from jaxseg.data.pipeline import eval_batches, train_batches
 from jaxseg.data.zero_shot import UnseenLabelError, hide_unseen
 from tests.data.test_image_labels import LABELS, Masks
@@ -143,6 +145,84 @@ def test_an_episode_of_an_unseen_class_is_not_trained():
 def test_pictures_that_are_not_there_are_named():
     with pytest.raises(ValueError, match="1 listed pictures .* such as photo_9"):
         match(MASKS, [Listed("photo_9", 0), Listed("mask_0", 0)], (1,))
+
+
+def test_pairs_that_are_passed_over_are_counted(caplog):
+    listed = [Listed("photo_9", 0), Listed("mask_0", 0), Listed("mask_1", 0)]
+    assert len(match(MASKS, listed, (1,), partial=True)) == 2
+    assert "1 of 3 listed pairs" in caplog.text
+
+
+def test_labels_may_hold_the_train_id():
+    episode = Episodes(MASKS, PAIRS, with_ids=True)[2]
+    assert episode["label"].tolist() == [[2, 2, 0]]
+    assert episode["label"].dtype == np.uint8
+
+
+def test_image_labels_of_other_classes_are_not_told():
+    masks = Masks([[0, 1, 2]], image_labels=[[True, True, True]])
+    assert "image_labels" not in Episodes(masks, [Pair(0, 1)])[0]
+
+
+class Photographs:
+    """A data set whose splits have one mask each; VOC's classes, or COCO's."""
+
+    def __init__(self, labels=VOC_LABELS):
+        self.labels = labels
+
+    def source(self, split):
+        return Masks([[0, 1, 2]]) if split == "train" else Masks([[0, 1, 7]], [[6, 1]])
+
+
+def test_a_fold_trains_on_seen_classes_and_tests_on_its_own():
+    few = FewShot(base=Photographs(), fold=1, train_images="keep_unseen")
+    assert few.labels.unseen == (6, 7, 8, 9, 10)
+    train, test = few.source("train"), few.source("val")
+    assert [train[i]["label"].tolist() for i in (0, 1)] == [[[0, 1, 0]], [[0, 0, 2]]]
+    assert [int(test[i]["class_id"]) for i in (0, 1, 2)] == [7, 6, 7]
+    assert (len(train), len(test)) == (2, 1000)
+
+
+def test_a_fold_takes_the_pairs_of_lists(tmp_path):
+    for i in range(4):
+        (tmp_path / f"train_fold{i}.txt").write_text(f"mask_0__{5 * i + 1:02}\n")
+    (tmp_path / "val_fold1.txt").write_text("mask_1__06\n")
+    few = FewShot(base=Photographs(), fold=1, lists=str(tmp_path))
+    train = few.source("train")
+    assert [int(train[i]["class_id"]) for i in range(len(train))] == [1, 11, 16]
+    assert int(few.source("val")[0]["class_id"]) == 6
+
+
+def test_each_test_pair_once():
+    assert len(FewShot(base=Photographs(), fold=1, test_episodes=0).source("val")) == 2
+
+
+@pytest.mark.parametrize(
+    ("train_images", "expected"), [("keep_unseen", 0), ("ignore_unseen", 255)]
+)
+def test_unseen_classes_of_a_fold_are_others_or_unlabelled(train_images, expected):
+    class Both(Photographs):
+        def source(self, split):
+            return Masks([[0, 1, 6]])
+
+    few = FewShot(base=Both(), fold=1, train_images=train_images)
+    assert few.source("train")[0]["label"].tolist() == [[0, 1, expected]]
+
+
+def test_coco_is_drawn_by_class():
+    base = Photographs(coco.COCO.read_labels(None))
+    few = FewShot(base=base, benchmark="coco20i", fold=1)
+    assert few.labels.unseen[:2] == (2, 6)
+    assert few.draw("train")(np.random.default_rng(0)) == 0
+    assert FewShot(base=Photographs()).draw("train") is None
+
+
+def test_what_cannot_be_episodes_is_refused():
+    table = VOC_LABELS.without(["background"])
+    with pytest.raises(ValueError, match="the first of them 'background'"):
+        _ = FewShot(base=Photographs(table)).labels
+    with pytest.raises(ValueError, match="'train' and 'val': 'test'"):
+        FewShot(base=Photographs()).source("test")
 
 
 def test_no_episodes_is_an_error():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxseg.config import ConfigError
+from jaxseg.config import ConfigError, check
 from jaxseg.data import inputs
 from tests.test_train import make_config
 
@@ -40,9 +40,52 @@ def test_another_transform_takes_its_own_keys():
     )
     for key in ("crop", "scale", "aspect", "brightness"):
         config["data"].pop(key, None)
+    check(config)
     batch = first(config)
     assert batch["crops_16"].shape == (8, 2, 16, 16, 3)
     assert batch["crops_8"].shape == (8, 3, 8, 8, 3)
+
+
+def test_the_size_of_training_is_the_crop_or_that_of_the_first_views():
+    assert inputs.training_size(make_config(data__crop=[16, 40])) == (16, 40)
+    config = make_config(data__transform="views.MultiCrop", data__sizes=[16, 8])
+    del config["data"]["crop"]
+    assert inputs.training_size(config) == (16, 16)
+
+
+@pytest.mark.parametrize("use", [first, inputs.training_size])
+def test_a_missing_crop_is_an_error_of_the_config(use):
+    config = make_config()
+    del config["data"]["crop"]
+    with pytest.raises(ConfigError, match="config.data: missing .* 'crop'"):
+        use(config)
+
+
+FEW_SHOT = dict(
+    name="episodes.FewShot",
+    fold=1,
+    batch_size=4,
+    crop=(64, 64),
+    test_episodes=6,
+)
+
+
+@pytest.mark.parametrize("train_images", ["keep_unseen", "purge_unseen"])
+def test_a_config_reaches_episodes(data_root, train_images):
+    base = dict(name="voc.VOC", root=str(data_root / "voc_mini"))
+    config = make_config(data=dict(FEW_SHOT, base=base, train_images=train_images))
+    batch = first(config)
+    classes = batch["class_id"][:, None, None]
+    assert np.isin(batch["label"], (0, 255)).mean() < 1
+    assert ((batch["label"] == classes) | np.isin(batch["label"], (0, 255))).all()
+    assert not np.isin(classes, range(6, 11)).any()
+    tested = inputs.evaluation_batches(
+        make_config(data=config["data"], evals__val__canvas=(512, 512)),
+        "val",
+        inputs.make_dataset(config),
+    )
+    classes = np.concatenate([batch["class_id"] for batch in tested])
+    assert len(classes) == 6 and np.isin(classes, range(6, 11)).all()
 
 
 def test_image_labels_alone_hide_the_masks():
