@@ -40,7 +40,7 @@ EVALUATION = (
     "measures",
     "absent_as_zero",
 )
-REQUIRED = ("total_steps", "data", "model", "method", "data.batch_size", "data.crop")
+REQUIRED = ("total_steps", "data", "model", "method", "data.batch_size")
 
 
 class ConfigError(ValueError):

@@ -201,5 +201,5 @@ def _initializer_of(method: Method, height: int, width: int) -> Any:
 
 def _initializer(config: Mapping[str, Any], method: Method) -> Any:
     """One function for one method, which JAX traces once for shapes and for values."""
-    height, width = config["data"]["crop"]
+    height, width = inputs.training_size(config)
     return _initializer_of(method, height, width)

@@ -64,7 +64,7 @@ def test_an_unknown_section_is_refused():
         (dict(every=dict(chekpoint=1)), "config.every; did you mean 'checkpoint'"),
         (dict(evals=dict(val=dict(split="val", batchsize=1))), "'batch_size'"),
         (dict(evals=dict(val=dict(batch_size=1))), "evals.val has no 'split'"),
-        (dict(data=dict(batch_size=1)), "lacks 'data.crop'"),
+        (dict(data=dict(crop=(2, 2))), "lacks 'data.batch_size'"),
     ],
 )
 def test_keys_inside_sections_are_checked_too(change, message):

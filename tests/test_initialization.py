@@ -38,6 +38,16 @@ def test_the_seed_decides_and_devices_do_not(setting):
     assert any((a != b).any() for a, b in leaves)
 
 
+def test_training_on_views_needs_no_crop(setting):
+    config = make_config(data__transform="views.MultiCrop", data__sizes=(32, 16))
+    del config["data"]["crop"]
+    method, mesh = build(config)
+    target = initialization.describe(config, method, mesh)
+    state = initialization.fresh(config, method, target)
+    wanted = initialization.fresh(setting[0], setting[1], setting[3])
+    assert_same(state.params, wanted.params)
+
+
 def test_sub_networks_that_only_one_run_has_stay_as_they_are(setting, tmp_path):
     config, method, _, target = setting
     old = initialization.fresh(make_config(seed=5), method, target)
