@@ -9,8 +9,8 @@ import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from jaxseg.data.colours import Colour
 from jaxseg.data.labels import IGNORE, LabelSet, colour_map
+from jaxseg.data.mask_colours import Colour
 from jaxseg.data.pictures import id_ranges
 
 EXAMPLE = (

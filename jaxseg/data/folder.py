@@ -25,8 +25,8 @@ from jaxseg.data import (
 )
 from jaxseg.data import labels as labels_lib
 from jaxseg.data.class_table import read_class_table
-from jaxseg.data.colours import ColourTable
 from jaxseg.data.labels import UNKNOWN
+from jaxseg.data.mask_colours import ColourTable
 from jaxseg.data.pair_list import PICTURE_SUFFIXES as SUFFIXES
 from jaxseg.data.pair_list import Pair
 from jaxseg.data.source import Example, Source

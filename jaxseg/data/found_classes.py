@@ -14,8 +14,8 @@ import numpy as np
 from absl import logging
 
 from jaxseg.data import class_table, picture_files, pictures
-from jaxseg.data.colours import Colour, row_blocks
 from jaxseg.data.labels import IGNORE, LabelSet
+from jaxseg.data.mask_colours import Colour, row_blocks
 from jaxseg.data.source import PictureError
 
 MAX_CLASSES = IGNORE - 1

@@ -20,8 +20,7 @@ from collections.abc import Collection
 import numpy as np
 from PIL import Image
 
-from jaxseg.data import colours as colours_lib
-from jaxseg.data import extras
+from jaxseg.data import extras, mask_colours
 from jaxseg.data import labels as labels_lib
 from jaxseg.data.picture_files import (
     JPEG,
@@ -46,7 +45,7 @@ def read_example(
     *,
     labels: labels_lib.LabelSet,
     table: np.ndarray,
-    colours: colours_lib.ColourTable | None = None,
+    colours: mask_colours.ColourTable | None = None,
     image_name: str = "",
     label_name: str = "",
 ) -> Example:
@@ -85,7 +84,7 @@ def read_mask(
     *,
     labels: labels_lib.LabelSet,
     table: np.ndarray,
-    colours: colours_lib.ColourTable | None = None,
+    colours: mask_colours.ColourTable | None = None,
     name: str = "",
 ) -> np.ndarray:
     """Reads a mask as train ids, uint8 [H, W]; see `read_example`."""
@@ -232,7 +231,7 @@ def to_train_ids(
     """
     ids = np.empty(raw.shape, labels.dtype)
     unknown: collections.Counter[int] = collections.Counter()
-    for rows in colours_lib.row_blocks(*raw.shape):
+    for rows in mask_colours.row_blocks(*raw.shape):
         block = raw[rows]
         found = np.take(table, block, mode="clip")
         if raw.dtype.itemsize > 2:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from jaxseg.data import colour
+from jaxseg.data import colour_jitter
 from jaxseg.data.source import Example
 
 TRIES = 10  # rectangles drawn before the middle of the picture is taken
@@ -119,7 +119,7 @@ class MultiCrop:
         if flipped:
             view = view[:, ::-1]
         if rng.random() < self.jitter:
-            view = colour.jitter(
+            view = colour_jitter.jitter(
                 view,
                 rng,
                 brightness=self.brightness,
@@ -128,9 +128,9 @@ class MultiCrop:
                 hue=self.hue,
             )
         if rng.random() < self.grey:
-            view = colour.to_grey(view)
+            view = colour_jitter.to_grey(view)
         if rng.random() < self.blur:
-            view = colour.blur(view, rng.uniform(*self.sigma))
+            view = colour_jitter.blur(view, rng.uniform(*self.sigma))
         return view, np.array([*where, flipped], np.float32)
 
 

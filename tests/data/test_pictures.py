@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from jaxseg.data import colours, picture_files, pictures
+from jaxseg.data import mask_colours, picture_files, pictures
 from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import PictureError, UnknownLabelError
 from tests.data.conftest import save
@@ -313,7 +313,7 @@ def test_ids_beyond_sixteen_bits_are_unknown():
 
 
 def test_unknown_ids_are_counted_over_the_whole_mask(monkeypatch):
-    monkeypatch.setattr(colours, "_BLOCK", 14)  # blocks of two rows
+    monkeypatch.setattr(mask_colours, "_BLOCK", 14)  # blocks of two rows
     raw = np.full((5, 7), 9, np.uint8)
     with pytest.raises(UnknownLabelError, match=r"9 \(35 pixels\)"):
         pictures.to_train_ids(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxseg.data import colour
+from jaxseg.data import colour_jitter
 from jaxseg.data.pipeline import train_batches
 from jaxseg.data.views import RATIO, MultiCrop, Rectangle, crop, draw_rectangle
 from tests.data.test_pipeline import Numbers, assert_same, take
@@ -124,13 +124,13 @@ def test_changes_come_in_the_order_of_the_paper():
     rng.random()
     expected = expected[:, ::-1]
     rng.random()
-    expected = colour.jitter(
+    expected = colour_jitter.jitter(
         expected, rng, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2
     )
     rng.random()
-    expected = colour.to_grey(expected)
+    expected = colour_jitter.to_grey(expected)
     rng.random()
-    expected = colour.blur(expected, rng.uniform(0.1, 2.0))
+    expected = colour_jitter.blur(expected, rng.uniform(0.1, 2.0))
     np.testing.assert_array_equal(found, expected)
     assert rect.tolist() == [*where, 1]
 

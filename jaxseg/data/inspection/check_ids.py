@@ -5,12 +5,12 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 from jaxseg.data import class_table
-from jaxseg.data.colours import unpack
 from jaxseg.data.folder import Folder
 from jaxseg.data.inspection.evidence import Evidence
 from jaxseg.data.inspection.facts import MaskFacts
 from jaxseg.data.inspection.finding import MAX_FILES, Finding, about
 from jaxseg.data.labels import IGNORE, UNKNOWN, LabelSet
+from jaxseg.data.mask_colours import unpack
 from jaxseg.data.pictures import id_ranges
 
 

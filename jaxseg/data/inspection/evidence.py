@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.data.class_table import SingleClassError
-from jaxseg.data.colours import Colour, ColourTable, unpack
 from jaxseg.data.folder import Folder, PairFolder
 from jaxseg.data.inspection import facts
 from jaxseg.data.inspection.facts import ImageFacts, MaskFacts
 from jaxseg.data.labels import UNKNOWN, LabelSet
+from jaxseg.data.mask_colours import Colour, ColourTable, unpack
 from jaxseg.data.pair_list import Pair
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxseg.data import colours, found_classes, picture_files, pictures
+from jaxseg.data import found_classes, mask_colours, picture_files, pictures
 from jaxseg.data.inspection.duplicates import fingerprint
 from jaxseg.data.source import PictureError
 
@@ -53,7 +53,7 @@ class MaskFacts(Facts):
 
     Attributes:
         in_colour: whether its pixels are colours, not ids.
-        counts: pixels by id, or by colour as `colours.pack` writes it.
+        counts: pixels by id, or by colour as `mask_colours.pack` writes it.
         num_values: how many ids or colours there are.
     """
 
@@ -124,6 +124,6 @@ def of_mask(
 
 def _count_colours(shown: np.ndarray) -> dict[int, int]:
     counts: Counter[int] = Counter()
-    for rows in colours.row_blocks(*shown.shape[:2]):
-        counts.update(found_classes.count_ids(colours.pack(shown[rows])))
+    for rows in mask_colours.row_blocks(*shown.shape[:2]):
+        counts.update(found_classes.count_ids(mask_colours.pack(shown[rows])))
     return dict(counts)

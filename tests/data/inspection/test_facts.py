@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from jaxseg.data import colours
+from jaxseg.data import mask_colours
 from jaxseg.data.inspection import facts
 from tests.data.conftest import save
 from tests.data.inspection.conftest import noise
@@ -33,7 +33,7 @@ def test_a_mask_is_the_pixels_of_its_ids(tmp_path):
 def test_a_mask_of_colours_is_the_pixels_of_its_colours(tmp_path):
     mask = np.array([[(1, 2, 3), (9, 8, 7), (9, 8, 7)]], np.uint8)
     found = facts.of_mask(save(tmp_path / "a.png", mask))
-    keys = {colours.unpack(key): n for key, n in found.counts.items()}
+    keys = {mask_colours.unpack(key): n for key, n in found.counts.items()}
     assert found.in_colour and keys == {(1, 2, 3): 1, (9, 8, 7): 2}
 
 

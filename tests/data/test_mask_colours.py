@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxseg.data import colours
-from jaxseg.data.colours import ColourTable
+from jaxseg.data import mask_colours
 from jaxseg.data.labels import IGNORE
+from jaxseg.data.mask_colours import ColourTable
 from jaxseg.data.source import UnknownLabelError
 
 TABLE = ColourTable(((0, 0, 0), (255, 0, 10), (9, 200, 9)), (IGNORE, 0, 1))
@@ -18,7 +18,7 @@ def painted(*ids):
 
 @pytest.mark.parametrize("block", [2, 2**22])
 def test_colours_become_the_ids_of_their_classes(monkeypatch, block):
-    monkeypatch.setattr(colours, "_BLOCK", block)
+    monkeypatch.setattr(mask_colours, "_BLOCK", block)
     choice = np.random.default_rng(0).integers(0, 3, (5, 4))
     mask = np.array(TABLE.colours, np.uint8)[choice]
     expected = np.array(TABLE.train_ids)[choice]
@@ -54,10 +54,13 @@ def test_two_classes_of_one_colour_are_refused():
 
 def test_packed_colours_are_unpacked():
     for colour in ((0, 0, 0), (1, 2, 3), (255, 254, 253)):
-        assert colours.unpack(int(colours.pack(np.array(colour, np.uint8)))) == colour
+        assert (
+            mask_colours.unpack(int(mask_colours.pack(np.array(colour, np.uint8))))
+            == colour
+        )
 
 
 def test_row_blocks_cover_every_row_once(monkeypatch):
-    monkeypatch.setattr(colours, "_BLOCK", 30)
-    rows = [i for block in colours.row_blocks(11, 10) for i in range(11)[block]]
+    monkeypatch.setattr(mask_colours, "_BLOCK", 30)
+    rows = [i for block in mask_colours.row_blocks(11, 10) for i in range(11)[block]]
     assert rows == list(range(11))

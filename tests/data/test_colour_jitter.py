@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxseg.data import colour
+from jaxseg.data import colour_jitter
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
 GREY = IMAGE @ np.array([0.299, 0.587, 0.114])
@@ -20,30 +20,32 @@ def assert_near(found, expected, levels=1.0):
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_brightness_multiplies(factor):
-    assert_near(colour.scale_brightness(IMAGE, factor), factor * IMAGE.astype(float))
+    assert_near(
+        colour_jitter.scale_brightness(IMAGE, factor), factor * IMAGE.astype(float)
+    )
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_contrast_moves_from_the_mean_grey(factor):
     mean = GREY.mean()
     expected = mean + factor * (IMAGE.astype(float) - mean)
-    assert_near(colour.scale_contrast(IMAGE, factor), expected, levels=2)
+    assert_near(colour_jitter.scale_contrast(IMAGE, factor), expected, levels=2)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_saturation_moves_from_each_pixels_grey(factor):
     grey = GREY[..., None]
     expected = grey + factor * (IMAGE.astype(float) - grey)
-    assert_near(colour.scale_saturation(IMAGE, factor), expected, levels=2)
+    assert_near(colour_jitter.scale_saturation(IMAGE, factor), expected, levels=2)
 
 
 def test_grey_is_the_luma_three_times():
-    assert_near(colour.to_grey(IMAGE), np.repeat(GREY[..., None], 3, 2))
+    assert_near(colour_jitter.to_grey(IMAGE), np.repeat(GREY[..., None], 3, 2))
 
 
 @pytest.mark.parametrize("turn", [-0.2, -0.01, 0.0, 0.13])
 def test_hue_is_turned_pixel_by_pixel(turn):
-    found = colour.turn_hue(IMAGE, turn)
+    found = colour_jitter.turn_hue(IMAGE, turn)
     steps = int(turn * 255) / 255
     for pixel, result in zip(IMAGE.reshape(-1, 3), found.reshape(-1, 3), strict=True):
         hue, saturation, value = colorsys.rgb_to_hsv(*(pixel / 255))
@@ -58,13 +60,13 @@ def test_blur_is_nearly_gaussian(sigma):
     expected = ndimage.gaussian_filter(
         smooth.astype(float), (sigma, sigma, 0), mode="nearest"
     )
-    assert_near(colour.blur(smooth, sigma), expected, levels=2.5)
+    assert_near(colour_jitter.blur(smooth, sigma), expected, levels=2.5)
 
 
 def test_blur_spreads_a_point_by_sigma():
     point = np.zeros((41, 41, 3), np.uint8)
     point[20, 20] = 255
-    row = colour.blur(point, 1.5)[..., 0].sum(axis=0).astype(float)
+    row = colour_jitter.blur(point, 1.5)[..., 0].sum(axis=0).astype(float)
     variance = (row * (np.arange(41) - 20) ** 2).sum() / row.sum()
     assert np.sqrt(variance) == pytest.approx(1.5, rel=0.1)
 
@@ -78,19 +80,19 @@ def test_jitter_applies_the_four_in_the_order_drawn():
     expected = IMAGE
     for i in rng.permutation(4):
         if i == 3:
-            expected = colour.turn_hue(expected, turn)
+            expected = colour_jitter.turn_hue(expected, turn)
         else:
             change = (
-                colour.scale_brightness,
-                colour.scale_contrast,
-                colour.scale_saturation,
+                colour_jitter.scale_brightness,
+                colour_jitter.scale_contrast,
+                colour_jitter.scale_saturation,
             )[i]
             expected = change(expected, factors[i])
-    found = colour.jitter(IMAGE, np.random.default_rng(3), **STRENGTHS)
+    found = colour_jitter.jitter(IMAGE, np.random.default_rng(3), **STRENGTHS)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_no_strength_changes_colours_by_rounding_only():
     still = dict.fromkeys(STRENGTHS, 0.0)
-    found = colour.jitter(IMAGE, np.random.default_rng(0), **still)
+    found = colour_jitter.jitter(IMAGE, np.random.default_rng(0), **still)
     assert_near(found, IMAGE.astype(float), levels=8)  # HSV and back
