@@ -105,7 +105,7 @@ def test_only_broken_masks_are_an_error(tmp_path):
 def test_ids_are_counted_as_numpy_does(monkeypatch, dtype):
     raw = np.random.default_rng(0).integers(0, 9, (20, 30)).astype(dtype)
     values, counts = np.unique(raw, return_counts=True)
-    monkeypatch.setattr("jaxseg.data.colours._BLOCK", 60)
+    monkeypatch.setattr("jaxseg.data.mask_colours._BLOCK", 60)
     found = found_classes.count_ids(raw)
     assert found == dict(zip(values.tolist(), counts.tolist(), strict=True))
 
