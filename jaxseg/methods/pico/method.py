@@ -14,11 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxseg.losses.cross_entropy import segmentation_loss
 from jaxseg.methods import base
 from jaxseg.methods.pico import loss as losses
 from jaxseg.methods.pico import memory as memories
-from jaxseg.methods.pico import official, sampling
+from jaxseg.methods.pico import official, sampling, supervision
 from jaxseg.methods.pico.network import PiCoNetwork
 from jaxseg.models.heads.projection import Projection
 from jaxseg.models.segmentor import Outputs
@@ -68,6 +67,9 @@ class PiCo(base.Method):
         memory_dtype: of the remembered embeddings.
         class_weights: of the cross entropy, one per class; () for none.
         auxiliary_weight: of the auxiliary head's cross entropy, if there is one.
+        cross_entropy_per_group: average the cross entropy over the pixels of each group
+            of `group_size` images, then over the groups, as the authors' code does with
+            a group on each GPU; otherwise over all pixels of the batch.
         official_memory_compat: what the authors' release computes with its memory, with
             its defects (see `official`); for comparisons only. The random entries that
             it begins with are the same for every seed.
@@ -90,6 +92,7 @@ class PiCo(base.Method):
     memory_dtype: str = "float32"
     class_weights: tuple[float, ...] = ()
     auxiliary_weight: float = 0.4
+    cross_entropy_per_group: bool = False
     official_memory_compat: bool = False
 
     def __post_init__(self):
@@ -152,42 +155,40 @@ class PiCo(base.Method):
     ) -> tuple[jax.Array, tuple[TrainState, base.Metrics]]:
         if not self.contrast_weight:
             outputs, state = self.forward(params, state, batch["image"], rng=rng)
-            entropy = self.cross_entropy(outputs, batch["label"])
-            return entropy, (state, {"loss": entropy, "cross_entropy": entropy})
+            loss, terms = self.supervision(outputs, batch["label"])
+            return loss, (state, {"loss": loss} | terms)
 
         dropout_rng, anchor_rng, memory_rng = jax.random.split(rng, 3)
         (outputs, embeddings), state = self.forward(
             params, state, batch["image"], rng=dropout_rng
         )
-        entropy = self.cross_entropy(outputs, batch["label"])
+        supervised, terms = self.supervision(outputs, batch["label"])
         grid = embeddings.shape[1:3]
         labels = resize_nearest(batch["label"], grid)
 
         contrast, metrics = self.contrast(
             embeddings, labels, self.predictions(outputs, grid), state, anchor_rng
         )
-        loss = entropy + self.contrast_weight * contrast
+        loss = supervised + self.contrast_weight * contrast
         # What is not finite is not remembered. That the memory waits for the contrast
         # also lets the compiler write in place, rather than into a copy of the bank.
         known = jnp.where(jnp.isfinite(loss), labels, -1)
         state = state.replace(
             memory=self.remember(state.memory, embeddings, known, memory_rng)
         )
-        metrics = {
-            "loss": loss,
-            "cross_entropy": entropy,
-            "contrast": contrast,
-        } | metrics
+        metrics = {"loss": loss} | terms | {"contrast": contrast} | metrics
         return loss, (state, metrics)
 
-    def cross_entropy(self, outputs: Outputs, labels: jax.Array) -> jax.Array:
-        """The supervised part of the loss, []."""
-        return segmentation_loss(
-            outputs.logits,
-            outputs.auxiliary,
+    def supervision(
+        self, outputs: Outputs, labels: jax.Array
+    ) -> tuple[jax.Array, base.Metrics]:
+        """The supervised part of the loss, [], and its parts by name."""
+        return supervision.supervised_loss(
+            outputs,
             labels,
-            class_weights=self.class_weights or None,
+            class_weights=self.class_weights,
             auxiliary_weight=self.auxiliary_weight,
+            group_size=self.group_size if self.cross_entropy_per_group else 0,
         )
 
     def predictions(self, outputs: Outputs, grid: tuple[int, int]) -> jax.Array:
