@@ -5,9 +5,9 @@ exact definition of the choices, `synthesis` the mixes.
 
 What makes it fast enough for 1024 anchors and 40 000 columns: a set of hardest examples
 is a threshold, not a sort; a random draw from a set is taken in expectation, which uses
-the whole set and scales its sum by the share that would be drawn; a few anchors of every
-group are compared at a time, and their gradient is found at once, so that no matrix of
-anchors times columns outlives its turn.
+the whole set and scales its sum by the share that would be drawn; a few anchors of
+every group are compared at a time, and their gradient is found at once, so that no
+matrix of anchors times columns outlives its turn.
 """
 
 import dataclasses
@@ -23,7 +23,6 @@ from jaxseg import sharding
 from jaxseg.methods.pico import synthesis
 from jaxseg.methods.pico.examples import set_size
 from jaxseg.methods.pico.loss import Bank, Contrast, _logsumexp, average
-from jaxseg.methods.pico.streaming import LOW
 from jaxseg.ops.selection import kth_largest, nth_true
 
 EXAMPLE_MODES = ("all", "random", "hardest", "semi_hard")
@@ -248,7 +247,8 @@ def choose(
     """The set that a rule chooses from, of every anchor.
 
     Args:
-        hardness: [..., N] float32; similarity for negatives, its opposite for positives.
+        hardness: [..., N] float32, similarity for negatives, its opposite for
+            positives.
         candidates: [..., N] bool.
         num_chosen: K, how many are drawn of the set.
         rule: `mode` and the share of semi_hard are read.

@@ -1,12 +1,12 @@
 """Which entries of a bank an anchor is compared with: `hardest`, `semi_hard`, `random`.
 
-These are the definition, in index arrays: every candidate sorted, every draw by a key of
-its own. At paper size that takes far longer than the rest of a step; `chosen` finds the
-same sets by thresholds and takes draws in expectation.
+These are the definition, in index arrays: every candidate sorted, every draw by a key
+of its own. At paper size that takes far longer than the rest of a step; `chosen` finds
+the same sets by thresholds and takes draws in expectation.
 
-An example is the harder the more it errs: a negative by a high similarity to the anchor,
-a positive by a low one. So pass similarities as the hardness of negatives and their
-opposite as that of positives. A choice passes no gradient.
+An example is the harder the more it errs: a negative by a high similarity to the
+anchor, a positive by a low one. So pass similarities as the hardness of negatives and
+their opposite as that of positives. A choice passes no gradient.
 """
 
 import jax

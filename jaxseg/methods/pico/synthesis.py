@@ -6,9 +6,9 @@ The journal version of PiCo mixes but gives no coefficients; these are those of 
     h  = u / |u|,  u = alpha n_a + (1 - alpha) n_b,   alpha ~ U(0, 1),    a != b
     h' = u / |u|,  u = beta x_i + (1 - beta) n_j,     beta  ~ U(0, 1/2)
 
-No mix is ever built: for unit vectors its score with the anchor follows from scores that
-are there already and, for h, from n_a . n_b. Mixes are constants for the gradient, which
-thus passes through the scores but not through coefficients and norms.
+No mix is ever built: for unit vectors its score with the anchor follows from scores
+that are there already and, for h, from n_a . n_b. Mixes are constants for the gradient,
+which thus passes through the scores but not through coefficients and norms.
 """
 
 import jax
