@@ -225,7 +225,7 @@ def draw_columns(rng: jax.Array, banks: Sequence[Bank], num_columns: int) -> Col
     if not num_columns or size >= length:
         return Columns(jnp.concatenate([v for v, _ in banks], axis=1), filled)
 
-    keys = jnp.where(filled, jax.random.bits(rng, filled.shape, jnp.uint32), 0)
+    keys = jnp.where(filled, jax.random.uniform(rng, filled.shape), -1.0)
     count = jnp.sum(filled, axis=1, dtype=jnp.int32)
     threshold = kth_largest(keys, jnp.minimum(count, size))
     rank = jnp.arange(size, dtype=jnp.int32)
