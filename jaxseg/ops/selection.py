@@ -35,7 +35,10 @@ def kth_largest(values: jax.Array, k: jax.Array) -> jax.Array:
         return known + step * sum(each.astype(jnp.uint32) for each in enough)
 
     found = jax.lax.fori_loop(0, 16, settle, jnp.zeros(k.shape, jnp.uint32))
-    return _nth_float(found)
+    # Where subnormal numbers count as zero, zero is found as the largest of them.
+    zero, smallest_normal = jnp.uint32(1 << 31), jnp.uint32(0x8080_0000)
+    is_subnormal = (found > zero) & (found < smallest_normal)
+    return _nth_float(jnp.where(is_subnormal, zero, found))
 
 
 def nth_true(mask: jax.Array, ranks: jax.Array) -> jax.Array:
