@@ -16,27 +16,29 @@ def kth_largest(values: jax.Array, k: jax.Array) -> jax.Array:
     """The k-th largest value of each row, exactly.
 
     Settles two bits of the answer's binary representation in each of 16 passes, by
-    counting how many values are at least as large as the three candidates. That is
-    less than half of the time of one bit per pass, and of four per pass too.
+    counting how many values are at least as large as each of three candidates.
 
     Args:
-        values: [..., N] float32 or uint32, not NaN.
-        k: [...] int32, from 1 to N; for k < 1 the result is above all values.
+        values: [..., N] float32, not NaN.
+        k: [...] int32, from 1 to N.
 
     Returns:
-        [...] of the dtype of `values`; at least k of the row are not below it.
+        [...] float32; at least k of the row are not below it. For k < 1 it is NaN, and
+        for k > N it is -inf, so that comparing with it remains right.
     """
-    keys = _ordered(values)
-    wanted = jnp.asarray(k, jnp.int32)
+    k = jnp.asarray(k, jnp.int32)
 
     def settle(number: jax.Array, known: jax.Array) -> jax.Array:
         step = jnp.uint32(1) << (30 - 2 * number).astype(jnp.uint32)
-        candidates = [known + step * jnp.uint32(digit) for digit in (1, 2, 3)]
-        enough = [_count(keys, c) >= wanted for c in candidates]
-        return known + step * sum(e.astype(jnp.uint32) for e in enough)
+        candidates = [_nth_float(known + step * jnp.uint32(i)) for i in (1, 2, 3)]
+        enough = [count >= k for count in _count_above(values, candidates)]
+        return known + step * sum(each.astype(jnp.uint32) for each in enough)
 
-    found = jax.lax.fori_loop(0, 16, settle, jnp.zeros(wanted.shape, jnp.uint32))
-    return _value(found, values.dtype)
+    found = jax.lax.fori_loop(0, 16, settle, jnp.zeros(k.shape, jnp.uint32))
+    # Where subnormal numbers count as zero, zero is found as the largest of them.
+    zero, smallest_normal = jnp.uint32(1 << 31), jnp.uint32(0x8080_0000)
+    is_subnormal = (found > zero) & (found < smallest_normal)
+    return _nth_float(jnp.where(is_subnormal, zero, found))
 
 
 def nth_true(mask: jax.Array, ranks: jax.Array) -> jax.Array:
@@ -81,21 +83,25 @@ def _nth_bit(words: jax.Array, rank: jax.Array) -> jax.Array:
     return place
 
 
-def _count(keys: jax.Array, candidate: jax.Array) -> jax.Array:
-    return jnp.sum(keys >= candidate[..., None], axis=-1, dtype=jnp.int32)
+def _count_above(values: jax.Array, thresholds: list[jax.Array]) -> list[jax.Array]:
+    """How many of a row [..., N] are not below each threshold, [...] int32.
+
+    As one reduction of several operands, which the compiler fuses with the comparisons;
+    sums of their own would each write the comparison's result to memory, which takes 16
+    times longer on a CPU.
+    """
+    above = [(values >= each[..., None]).astype(jnp.int32) for each in thresholds]
+    return jax.lax.reduce(
+        above,
+        [jnp.int32(0)] * len(above),
+        lambda sums, more: [x + y for x, y in zip(sums, more, strict=True)],
+        [values.ndim - 1],
+    )
 
 
-def _ordered(values: jax.Array) -> jax.Array:
-    """Unsigned integers in the order of the values."""
-    if values.dtype == jnp.uint32:
-        return values
-    # -0 and 0 are equal, but not their bits.
-    bits = jax.lax.bitcast_convert_type(values + 0.0, jnp.uint32)
-    return jnp.where(bits >> 31, ~bits, bits | jnp.uint32(1 << 31))
-
-
-def _value(keys: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    if dtype == jnp.uint32:
-        return keys
-    bits = jnp.where(keys >> 31, keys & jnp.uint32((1 << 31) - 1), ~keys)
+def _nth_float(number: jax.Array) -> jax.Array:
+    """The float32 of a place in the order of all of them, not below -inf."""
+    number = jnp.maximum(number, jnp.uint32(0x007F_FFFF))
+    is_positive = number >> 31 == 1
+    bits = jnp.where(is_positive, number & jnp.uint32(0x7FFF_FFFF), ~number)
     return jax.lax.bitcast_convert_type(bits, jnp.float32)

@@ -202,6 +202,19 @@ def chosen_contrast(
     return found.replace(loss=found.loss * (temperature / base_temperature))
 
 
+def sum_of_losses(lse: jax.Array, scores: jax.Array, mask: jax.Array) -> jax.Array:
+    """Sums -log( e^s_ip / (e^s_ip + e^lse_i) ) over the positives p of every anchor.
+
+    Args:
+        lse: [...] log-sum-exp of the anchor's scores with its negatives.
+        scores: [..., P] its scores with others.
+        mask: [..., P] bool, which of them are positives.
+    """
+    # log(1 + e^(lse - s)) in this form neither overflows nor takes log 0.
+    losses = jax.nn.softplus(lse[..., None] - scores)
+    return jnp.sum(jnp.where(mask, losses, 0.0), axis=-1)
+
+
 def draw_columns(rng: jax.Array, banks: Sequence[Bank], num_columns: int) -> Columns:
     """Draws filled slots of every class, uniformly without replacement.
 
@@ -225,7 +238,7 @@ def draw_columns(rng: jax.Array, banks: Sequence[Bank], num_columns: int) -> Col
     if not num_columns or size >= length:
         return Columns(jnp.concatenate([v for v, _ in banks], axis=1), filled)
 
-    keys = jnp.where(filled, jax.random.bits(rng, filled.shape, jnp.uint32), 0)
+    keys = jnp.where(filled, jax.random.uniform(rng, filled.shape), -1.0)
     count = jnp.sum(filled, axis=1, dtype=jnp.int32)
     threshold = kth_largest(keys, jnp.minimum(count, size))
     rank = jnp.arange(size, dtype=jnp.int32)
@@ -417,9 +430,7 @@ def _compare(
 
     losses = positive_scores = jnp.zeros(row_labels.shape)
     for scores, mask, share in parts:
-        # log(1 + e^(lse - s)) in this form neither overflows nor takes log 0.
-        terms = jax.nn.softplus(lse[..., None] - scores)
-        losses += share * jnp.sum(jnp.where(mask, terms, 0.0), axis=-1)
+        losses += share * sum_of_losses(lse, scores, mask)
         positive_scores += share * jnp.sum(jnp.where(mask, scores, 0.0), axis=-1)
     return losses, (positive_scores, hardest)
 
@@ -436,7 +447,7 @@ def _mixes(
     temperature: float,
 ) -> list[tuple[jax.Array, jax.Array]]:
     """Scores of synthetic negatives [G, r, s], and whether there are any [G, r]."""
-    pair_rng, member_rng = jax.random.split(rng)
+    pair_rng, partner_rng = jax.random.split(rng)
     mixes = []
     if rule.num_mixed_negatives:
         if pairs is None:
@@ -450,14 +461,15 @@ def _mixes(
         mixed = synthesis.pair_scores(first, second, pairs.cosines, pairs.alpha)
         mixes.append((mixed, pairs.exist))
     if rule.num_anchor_mixes:
-        draw_rng, beta_rng = jax.random.split(member_rng)
-        ranks = synthesis.draw_members(draw_rng, negatives.count, rule.num_anchor_mixes)
+        ranks, beta = synthesis.draw_partners(
+            partner_rng, negatives.count, rule.num_anchor_mixes
+        )
         members = nth_true(negatives.mask, ranks)
         itself = jnp.sum(rows * jax.lax.stop_gradient(rows), axis=-1, keepdims=True)
         mixed = synthesis.anchor_scores(
             itself / temperature,
             jnp.take_along_axis(scores, members, axis=-1),
-            jax.random.uniform(beta_rng, ranks.shape, maxval=0.5),
+            beta,
             temperature=temperature,
         )
         mixes.append((mixed, negatives.count > 0))

@@ -19,7 +19,7 @@ EPSILON = 1e-12  # opposite negatives in equal parts cancel
 
 
 class Draws(struct.PyTreeNode):
-    """Which members of a set of n are mixed, and how.
+    """Which pairs of a set's members are mixed, and how.
 
     Attributes:
         first: [..., s] int32 ranks in the set.
@@ -83,6 +83,20 @@ def draw_pairs(rng: jax.Array, count: jax.Array, num_pairs: int) -> Draws:
         second=(first + step) % jnp.maximum(count, 1)[..., None],
         alpha=jax.random.uniform(alpha_rng, shape),
     )
+
+
+def draw_partners(
+    rng: jax.Array, count: jax.Array, num_partners: int
+) -> tuple[jax.Array, jax.Array]:
+    """Draws members of sets of `count` [...] members that the anchor is mixed with.
+
+    Returns:
+        [..., s] int32 ranks in the set, and [..., s] float32 in [0, 1/2), the share of
+        the anchor: a mix is always nearer to the negative.
+    """
+    member_rng, beta_rng = jax.random.split(rng)
+    ranks = draw_members(member_rng, count, num_partners)
+    return ranks, jax.random.uniform(beta_rng, ranks.shape, maxval=0.5)
 
 
 def draw_members(rng: jax.Array, count: jax.Array, num_members: int) -> jax.Array:

@@ -1,7 +1,7 @@
 """Checks against PiCo's code and what it builds on.
 
-Those of contrast, anchors and memory are in `pico_contrast`, those of network
-parts in `pico_networks`.
+Those of contrast, anchors and memory are in `pico_contrast`, those of chosen examples
+and mixes in `pico_examples`, those of network parts in `pico_networks`.
 """
 
 import jax
@@ -22,6 +22,7 @@ from tests.golden.checks.pico_contrast import (
     joint,
     sampler,
 )
+from tests.golden.checks.pico_examples import examples, synthesis
 from tests.golden.checks.pico_networks import (
     module_aspp,
     module_ocr_block,
@@ -33,6 +34,7 @@ __all__ = [
     "contrast_batch",
     "contrast_mem",
     "enqueue",
+    "examples",
     "joint",
     "miou",
     "module_aspp",
@@ -41,6 +43,7 @@ __all__ = [
     "poly_lr",
     "resize",
     "sampler",
+    "synthesis",
 ]
 
 

@@ -1,0 +1,379 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg import sharding
+from jaxseg.methods.pico import chosen, examples, synthesis
+from jaxseg.methods.pico.chosen import ExampleRule, chosen_contrast
+from jaxseg.methods.pico.loss import pixel_contrast
+
+TEMPERATURES = dict(temperature=0.2, base_temperature=0.1)
+NO_MIXES = dict(num_mixed_negatives=0, num_anchor_mixes=0)
+
+
+def unit(rng, *shape):
+    values = rng.normal(size=shape)
+    values /= np.linalg.norm(values, axis=-1, keepdims=True)
+    return jnp.asarray(values, jnp.float32)
+
+
+def random_inputs(case="random"):
+    """Anchors [2, 17, 6], labels [2, 17] of which some are -1, and two banks."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 4, (2, 17))
+    shares = {"empty bank": (0, 0), "full": (1, 1), "empty region": (0, 0.7)}
+    filled = [
+        rng.random((4, length)) < share
+        for length, share in zip((9, 30), shares.get(case, (0.5, 0.7)), strict=True)
+    ]
+    if case == "one class":  # no negative in the bank
+        labels[:], filled = (
+            2,
+            [there & (np.arange(4) == 2)[:, None] for there in filled],
+        )
+    if case == "no anchor":
+        labels[:] = -1
+    if case == "no positive":
+        filled = [there & (np.arange(4) == 1)[:, None] for there in filled]
+        labels[labels == 1] = 0
+    banks = [(unit(rng, *there.shape, 6), jnp.asarray(there)) for there in filled]
+    return unit(rng, 2, 17, 6), jnp.asarray(labels, jnp.int32), banks
+
+
+CASES = [
+    "random",
+    "empty bank",
+    "full",
+    "empty region",
+    "one class",
+    "no anchor",
+    "no positive",
+]
+
+
+def contrast(anchors, labels, banks, rule, seed=0, with_batch=True):
+    """The contrast, and the gradient of its loss."""
+
+    def loss(anchors, labels, banks, rng):
+        found = chosen_contrast(
+            anchors,
+            labels,
+            banks,
+            rng,
+            rule=rule,
+            with_batch=with_batch,
+            **TEMPERATURES,
+        )
+        return found.loss, found
+
+    function = jax.jit(jax.grad(loss, has_aux=True))
+    gradient, found = function(anchors, labels, banks, jax.random.key(seed))
+    return found, gradient
+
+
+def ranks(rule, count, size):
+    """First and last rank of a set of `count` candidates, and how many it draws."""
+    first, last = 0, count
+    if rule.mode == "hardest":
+        last = min(count, size)
+    elif rule.mode == "semi_hard":
+        first, last = (math.ceil(share * count - 1e-6) for share in rule.band)
+    drawn = last - first
+    return first, last, drawn if rule.mode == "all" else min(drawn, size)
+
+
+def in_expectation(anchors, labels, banks, rule, with_batch, choose):
+    """Loss and number of anchors by loops over anchors and sets, in float64.
+
+    `choose(hardness, count)` gives the members of a set and the weight of each.
+    """
+    entries = np.concatenate([np.asarray(v, np.float64) for v, _ in banks], axis=1)
+    filled = np.concatenate([np.asarray(there) for _, there in banks], axis=1)
+    of_class = np.broadcast_to(np.arange(len(filled))[:, None], filled.shape)[filled]
+    entries, tau = entries[filled], TEMPERATURES["temperature"]
+    groups, total = [], 0
+    for x, y in zip(np.float64(anchors), np.asarray(labels), strict=True):
+        losses = []
+        for i in np.flatnonzero(y >= 0):
+            scores, same = entries @ x[i] / tau, of_class == y[i]
+            pos, pos_weight = choose(-scores[same], rule.num_positives)
+            neg, neg_weight = choose(scores[~same], rule.num_negatives)
+            positives, negatives = list(-pos), list(neg + np.log(neg_weight))
+            weights = [pos_weight] * len(pos)
+            if with_batch:
+                others = (y >= 0) & (np.arange(len(y)) != i)
+                batch = x @ x[i] / tau
+                more = batch[others & (y == y[i])]
+                positives, weights = [*positives, *more], weights + [1.0] * len(more)
+                negatives += list(batch[others & (y != y[i])])
+            if not positives:
+                continue
+            lse = np.logaddexp.reduce(negatives) if negatives else -np.inf
+            terms = np.logaddexp(positives, lse) - positives
+            losses.append(np.sum(weights * terms) / np.sum(weights))
+        total += len(losses)
+        groups += [np.mean(losses)] if losses else []
+    scale = tau / TEMPERATURES["base_temperature"]
+    return scale * np.mean(groups) if groups else 0.0, total
+
+
+def chosen_sets(rule):
+    """Whole sets, each member with the probability that it is drawn."""
+
+    def choose(hardness, size):
+        first, last, drawn = ranks(rule, len(hardness), size)
+        members = -np.sort(-hardness)[first:last]
+        return members, drawn / max(len(members), 1)
+
+    return choose
+
+
+RULES = [
+    ExampleRule(mode="all", **NO_MIXES),
+    ExampleRule(mode="random", num_positives=3, num_negatives=7, **NO_MIXES),
+    ExampleRule(mode="hardest", num_positives=3, num_negatives=7, **NO_MIXES),
+    ExampleRule(semi_hard_fraction=0.3, num_positives=2, num_negatives=5, **NO_MIXES),
+    ExampleRule(semi_hard_band=(0.2, 0.7), num_negatives=5, **NO_MIXES),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.mode}{rule.band}")
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_the_loop_over_anchors(case, rule, monkeypatch):
+    monkeypatch.setattr(chosen, "CHUNK", 5)
+    inputs = random_inputs(case)
+    for with_batch in (True, False):
+        loss, count = in_expectation(*inputs, rule, with_batch, chosen_sets(rule))
+        ours, gradient = contrast(*inputs, rule, with_batch=with_batch)
+        np.testing.assert_allclose(ours.loss, loss, rtol=1e-5, atol=1e-6)
+        assert ours.num_anchors == count
+        assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("mode", ["all", "random"])
+@pytest.mark.parametrize("case", CASES)
+def test_with_all_examples_it_is_the_pixel_contrast(case, mode):
+    anchors, labels, banks = random_inputs(case)
+    rule = ExampleRule(mode=mode, **NO_MIXES)
+
+    def plain(anchors):
+        found = pixel_contrast(anchors, labels, banks, **TEMPERATURES)
+        return found.loss, found
+
+    expected_gradient, expected = jax.jit(jax.grad(plain, has_aux=True))(anchors)
+    found, gradient = contrast(anchors, labels, banks, rule)
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5),
+        (found, gradient),
+        (expected, expected_gradient),
+    )
+
+
+def test_the_expectation_is_the_mean_over_draws():
+    anchors, labels, banks = random_inputs("full")
+    rule = ExampleRule(
+        semi_hard_fraction=0.5, num_positives=6, num_negatives=30, **NO_MIXES
+    )
+    rng = np.random.default_rng(2)
+
+    def one_draw(hardness, size):
+        keys = rng.random(len(hardness))
+        there = jnp.ones(len(hardness), bool)
+        slots = examples.semi_hard(
+            jnp.asarray(hardness), jnp.asarray(keys), there, size, band=rule.band
+        )
+        return hardness[np.asarray(slots)[np.asarray(slots) >= 0]], 1.0
+
+    few = (anchors[:1, :4], labels[:1, :4], banks)
+    draws = [
+        in_expectation(*few, rule, with_batch=False, choose=one_draw)[0]
+        for _ in range(20)
+    ]
+    ours, _ = contrast(*few, rule, with_batch=False)
+    # Jensen's inequality puts the mean below, by less than the scatter of a draw.
+    error = np.std(draws) / np.sqrt(len(draws))
+    assert abs(ours.loss - np.mean(draws)) < 4 * error + 0.01 * np.mean(draws)
+
+
+@pytest.mark.parametrize("mix_pairs", chosen.MIX_PAIRS)
+def test_mixes_are_as_if_they_were_built(mix_pairs, monkeypatch):
+    anchors, labels, banks = random_inputs("full")
+    rule = ExampleRule(
+        mode="all", num_mixed_negatives=5, num_anchor_mixes=3, mix_pairs=mix_pairs
+    )
+    monkeypatch.setattr(synthesis, "draw_pairs", fixed_pairs)
+    monkeypatch.setattr(synthesis, "draw_partners", fixed_partners)
+    found, gradient = contrast(anchors, labels, banks, rule)
+    expected, expected_gradient = jax.value_and_grad(with_built_mixes)(
+        anchors, labels, banks
+    )
+    np.testing.assert_allclose(found.loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)
+
+
+def fixed_pairs(rng, count, num_pairs):
+    del rng
+    first = jnp.broadcast_to(jnp.arange(num_pairs), (*count.shape, num_pairs))
+    alpha = jnp.linspace(0.1, 0.8, num_pairs)
+    return synthesis.Draws(
+        first=first, second=first * 2 + 1, alpha=jnp.broadcast_to(alpha, first.shape)
+    )
+
+
+def fixed_partners(rng, count, num_partners):
+    del rng
+    ranks = jnp.broadcast_to(jnp.arange(num_partners) * 7, (*count.shape, num_partners))
+    beta = jnp.linspace(0.05, 0.45, num_partners)
+    return ranks, jnp.broadcast_to(beta, ranks.shape)
+
+
+def with_built_mixes(anchors, labels, banks):
+    """The loss with mixes of negatives by rank as vectors, anchor after anchor."""
+    entries = jnp.concatenate([values for values, _ in banks], axis=1)
+    groups = []
+    for x, y in zip(anchors, np.asarray(labels), strict=True):
+        losses = []
+        for i in np.flatnonzero(y >= 0):
+            others = np.arange(len(entries)) != y[i]
+            negatives = entries[others].reshape(-1, entries.shape[-1])
+            first, alpha = np.arange(5), np.linspace(0.1, 0.8, 5)[:, None]
+            beta, itself = np.linspace(0.05, 0.45, 3)[:, None], x[i]
+            mixes = [
+                alpha * negatives[first] + (1 - alpha) * negatives[first * 2 + 1],
+                beta * itself + (1 - beta) * negatives[np.arange(3) * 7],
+            ]
+            mixes = jnp.concatenate(mixes)
+            mixes /= jnp.linalg.norm(mixes, axis=1, keepdims=True)
+            there = (y >= 0) & (np.arange(len(y)) != i)
+            same = there & (y == y[i])
+            positives = jnp.concatenate([entries[y[i]], x[same]])
+            all_others = [negatives, jax.lax.stop_gradient(mixes), x[there & ~same]]
+            tau = TEMPERATURES["temperature"]
+            lse = jax.nn.logsumexp(jnp.concatenate(all_others) @ x[i] / tau)
+            scores = positives @ x[i] / tau
+            losses.append(jnp.mean(jnp.logaddexp(scores, lse) - scores))
+        groups.append(jnp.mean(jnp.stack(losses)))
+    return 2 * jnp.mean(jnp.stack(groups))
+
+
+def test_jit_equals_eager():
+    inputs = random_inputs()
+    options = dict(rule=ExampleRule(bank_columns=40), with_batch=True, **TEMPERATURES)
+    found, _ = contrast(*inputs, options["rule"])
+    eager = chosen_contrast(*inputs, jax.random.key(0), **options)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-5), found, eager)
+
+
+@pytest.mark.parametrize("mix_pairs", chosen.MIX_PAIRS)
+def test_one_device_and_eight_agree(mix_pairs):
+    rng = np.random.default_rng(3)
+    anchors, labels = unit(rng, 8, 6, 6), jnp.asarray(rng.integers(-1, 4, (8, 6)))
+    banks = [(unit(rng, 4, 32, 6), jnp.ones((4, 32), bool))]
+    rule = ExampleRule(bank_columns=64, mix_pairs=mix_pairs, semi_hard_fraction=0.5)
+    expected, expected_gradient = contrast(anchors, labels, banks, rule)
+    mesh = sharding.make_mesh(8)
+    split = sharding.batched(mesh)
+    with jax.set_mesh(mesh):
+        found, gradient = contrast(
+            *jax.device_put((anchors, labels), split), banks, rule
+        )
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)
+
+
+def test_gradients_reach_the_anchors_only():
+    anchors, labels, banks = random_inputs()
+    (values, filled), *rest = banks
+
+    def loss(values):
+        return chosen_contrast(
+            anchors,
+            labels,
+            [(values, filled), *rest],
+            jax.random.key(0),
+            rule=ExampleRule(bank_columns=40),
+            with_batch=True,
+            **TEMPERATURES,
+        ).loss
+
+    assert not np.any(jax.grad(loss)(values))
+
+
+def test_columns_are_filled_slots_of_all_banks_without_repetition():
+    _, _, banks = random_inputs()
+    columns = chosen.draw_columns(jax.random.key(0), banks, 4 * 12)
+    assert columns.values.shape == (4, 12, 6)
+    filled = np.concatenate([there for _, there in banks], axis=1)
+    count = np.minimum(filled.sum(axis=1), 12)
+    np.testing.assert_array_equal(np.sum(columns.filled, axis=1), count)
+    for class_id in range(4):
+        stored = [np.asarray(v)[class_id][np.asarray(t)[class_id]] for v, t in banks]
+        stored = {tuple(row) for rows in stored for row in rows}
+        drawn = np.asarray(columns.values)[class_id, : count[class_id]]
+        drawn_set = {tuple(row) for row in drawn}
+        assert len(drawn_set) == len(drawn) and drawn_set <= stored
+
+
+def test_columns_are_drawn_uniformly():
+    values = jnp.arange(20.0).reshape(1, 20, 1)
+    filled = jnp.arange(20)[None] % 2 == 0
+    keys = jax.random.split(jax.random.key(0), 5_000)
+    draw = jax.jit(jax.vmap(lambda k: chosen.draw_columns(k, [(values, filled)], 4)))
+    drawn = np.asarray(draw(keys).values, np.int32).ravel()
+    counts = np.bincount(drawn, minlength=20)
+    assert not counts[1::2].any()
+    assert np.sum((counts[::2] - 2_000) ** 2 / 2_000) < 27.9  # 0.999 of 9 degrees
+
+
+def test_enough_columns_are_the_whole_bank():
+    _, _, banks = random_inputs()
+    whole = chosen.draw_columns(jax.random.key(0), banks, 0)
+    for number in (4 * 39, 1_000):
+        some = chosen.draw_columns(jax.random.key(0), banks, number)
+        jax.tree.map(np.testing.assert_array_equal, some, whole)
+
+
+def test_less_than_a_column_a_class_is_an_error():
+    _, _, banks = random_inputs()
+    with pytest.raises(ValueError, match="bank_columns is 3 for 4 classes"):
+        chosen.draw_columns(jax.random.key(0), banks, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(mode="soft"),
+        dict(mix_pairs="none"),
+        dict(semi_hard_fraction=0.0),
+        dict(semi_hard_band=(0.5, 0.5)),
+        dict(semi_hard_band=(0.5,)),
+        dict(num_positives=0),
+        dict(bank_columns=-1),
+    ],
+)
+def test_a_wrong_value_is_named(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        ExampleRule(**wrong)
+
+
+@pytest.mark.parametrize("mix_pairs", chosen.MIX_PAIRS)
+def test_no_matrix_of_anchors_and_columns_is_stored(mix_pairs):
+    shapes = dict(anchors=(1, 512, 32), labels=(1, 512), bank=(8, 1_000, 32))
+    arrays = {name: jax.ShapeDtypeStruct(s, jnp.float32) for name, s in shapes.items()}
+    rule = ExampleRule(num_mixed_negatives=256, mix_pairs=mix_pairs)
+
+    def loss(anchors, labels, bank):
+        labels = labels.astype(jnp.int32)
+        banks = [(bank, jnp.ones(bank.shape[:2], bool))]
+        options = dict(rule=rule, with_batch=True, **TEMPERATURES)
+        return chosen_contrast(
+            anchors, labels, banks, jax.random.key(0), **options
+        ).loss
+
+    compiled = jax.jit(jax.grad(loss)).lower(**arrays).compile()
+    stored = compiled.memory_analysis().temp_size_in_bytes
+    assert stored < 4 * 512 * 8_000  # and so less than 512 x 256 x 32 floats
