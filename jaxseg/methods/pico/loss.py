@@ -36,6 +36,7 @@ def pixel_contrast(
     banks: Sequence[Bank] = (),
     *,
     with_batch: bool = True,
+    images: jax.Array | None = None,
     temperature: float,
     base_temperature: float,
 ) -> Contrast:
@@ -53,6 +54,9 @@ def pixel_contrast(
         labels: [G, A] int32 class ids; -1 marks an anchor that does not count.
         banks: seen by all groups, constants for the gradient.
         with_batch: whether the anchors of a group are examples for each other.
+        images: [G, A] int32 the image of each anchor, where only anchors of the same
+            image shall be examples for each other; None for all of the group. Banks are
+            seen all the same.
         temperature: divides the cosines.
         base_temperature: scales the loss; equal to `temperature` for the paper's.
 
@@ -65,7 +69,7 @@ def pixel_contrast(
     lse = hardest = jnp.full((groups, a), LOW, jnp.float32)
     if with_batch:
         scores = _scores(anchors, temperature)  # [G, A, A]
-        positive, negative = _relations(labels)
+        positive, negative = _relations(labels, images)
         lse, hardest = _logsumexp(scores, negative)
     for values, filled in banks:
         bank_lse, bank_hardest = streaming.negatives(
@@ -137,10 +141,18 @@ def _scores(anchors: jax.Array, temperature: float) -> jax.Array:
     return products / temperature
 
 
-def _relations(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _relations(
+    labels: jax.Array, images: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
     """Which anchors of a group are positives and negatives of which, [G, A, A]."""
+
+    def equal(ids: jax.Array) -> jax.Array:
+        return ids[:, :, None] == ids[:, None, :]
+
     there = (labels >= 0)[:, :, None] & (labels >= 0)[:, None, :]
-    same = labels[:, :, None] == labels[:, None, :]
+    if images is not None:
+        there &= equal(images)
+    same = equal(labels)
     itself = jnp.eye(labels.shape[1], dtype=bool)
     return there & same & ~itself, there & ~same
 

@@ -43,8 +43,9 @@ def examples(contrast_set, **options):
     return dict(banks=banks, with_batch=contrast_set != "memory")
 
 
-def reference(anchors, labels, banks=(), with_batch=True):
+def reference(anchors, labels, banks=(), with_batch=True, images=None):
     """One pair after the other, in float64, as a dictionary of the results."""
+    images = np.zeros_like(labels) if images is None else images
     temperature = TEMPERATURES["temperature"]
     remembered = [
         (class_id, np.float64(values[class_id, slot]))
@@ -52,10 +53,13 @@ def reference(anchors, labels, banks=(), with_batch=True):
         for class_id, slot in zip(*np.nonzero(filled), strict=True)
     ]
     means, cosines, tops = [], [], []
-    for x, y in zip(np.float64(anchors), np.asarray(labels), strict=True):
+    for x, y, image in zip(
+        np.float64(anchors), np.asarray(labels), images, strict=True
+    ):
         losses, counting = [], np.nonzero(y >= 0)[0]
         for i in counting:
-            others = [(y[j], x[j]) for j in counting if with_batch and j != i]
+            seen = [j for j in counting if with_batch and image[j] == image[i]]
+            others = [(y[j], x[j]) for j in seen if j != i]
             compared = [(class_id, x[i] @ v) for class_id, v in others + remembered]
             own = np.asarray([s for class_id, s in compared if class_id == y[i]])
             other = np.asarray([s for class_id, s in compared if class_id != y[i]])
@@ -81,8 +85,9 @@ def assert_equals_reference(anchors, labels, compared, rtol=1e-5):
 
 
 @functools.partial(jax.jit, static_argnames="with_batch")
-def contrast(anchors, labels, banks=(), with_batch=True):
-    return pixel_contrast(anchors, labels, banks, with_batch=with_batch, **TEMPERATURES)
+def contrast(anchors, labels, banks=(), with_batch=True, images=None):
+    compared = dict(with_batch=with_batch, images=images)
+    return pixel_contrast(anchors, labels, banks, **compared, **TEMPERATURES)
 
 
 @functools.partial(jax.jit, static_argnames="with_batch")
@@ -96,6 +101,41 @@ def value_and_gradient(anchors, labels, **compared):
 @SETS
 def test_equals_a_loop_over_all_pairs(contrast_set):
     assert_equals_reference(*random_anchors(), examples(contrast_set))
+
+
+IMAGES = jnp.asarray([[0, 0, 1, 0, 1, 1, 2, 2, 0], [3, 3, 3, 4, 3, 3, 4, 4, 4]])
+
+
+@SETS
+def test_within_images_it_equals_a_loop_over_the_pairs_of_each(contrast_set):
+    compared = examples(contrast_set) | dict(images=IMAGES)
+    assert_equals_reference(*random_anchors(), compared)
+
+
+def test_within_images_anchors_of_other_images_get_no_gradient():
+    anchors, labels = random_anchors()
+    image_3 = (IMAGES == 3)[:, :, None]
+
+    def loss(anchors):
+        # All labels but those of one image are of no class.
+        only = jnp.where(image_3[..., 0], labels, -1)
+        return contrast(anchors, only, images=IMAGES).loss
+
+    def both(anchors):
+        return contrast(anchors[1:], labels[1:], images=IMAGES[1:]).loss
+
+    alone, together = (jax.jit(jax.grad(f))(anchors) for f in (loss, both))
+    assert np.any(alone[1]) and not np.any(jnp.where(image_3, 0, alone))
+    # The mean is over more anchors; each image's own part keeps its direction.
+    ours, theirs = (x[1][image_3[1, :, 0]] for x in (alone, together))
+    scale = np.sum(ours * theirs) / np.sum(ours * ours)
+    np.testing.assert_allclose(theirs, scale * ours, atol=1e-6)
+
+
+def test_one_image_for_all_changes_nothing():
+    alone = contrast(*random_anchors())
+    same = contrast(*random_anchors(), images=jnp.full((2, 9), 7))
+    jax.tree.map(np.testing.assert_array_equal, alone, same)
 
 
 @SETS

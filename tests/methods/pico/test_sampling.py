@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from jaxseg import sharding
 from jaxseg.methods.pico import sampling
@@ -21,9 +22,9 @@ def random_images(seed, shape=(4, 8, 9), num_classes=4, mistakes=0.4):
     return labels, predictions, priority.astype(np.float32)
 
 
-def compiled(**options):
+def compiled(rule=sampling.choose_anchors, **options):
     """With these options, as a new function, so that no compilation is reused."""
-    return jax.jit(lambda *images: sampling.choose_anchors(*images, **options))
+    return jax.jit(lambda *images: rule(*images, **options))
 
 
 def choose(labels, predictions, priority, **options):
@@ -72,6 +73,119 @@ def as_list(anchors, group):
     return list(zip(*filled, strict=True))
 
 
+def random_reference(
+    labels, predictions, priority, num_classes, max_samples, max_views
+):
+    """As `reference`, without a hard share: the first pixels of every pair."""
+    pixels = labels[0].size
+    labels, predictions, priority = (
+        array.reshape(-1, pixels) for array in (labels, predictions, priority)
+    )
+    pairs = [
+        (image, class_id)
+        for image, class_id in np.ndindex(len(labels), num_classes)
+        if np.sum(labels[image] == class_id) > max_views
+    ]
+    anchors = []
+    for image, class_id in pairs[:max_samples]:
+        views = max(1, min(max_samples // len(pairs), max_views))
+        order = np.argsort(priority[image], kind="stable")
+        drawn = order[labels[image, order] == class_id][:views]
+        anchors += [
+            (image * pixels + i, class_id, wrong)
+            for wrong in (True, False)
+            for i in drawn
+            if (predictions[image, i] != class_id) == wrong
+        ]
+    return anchors
+
+
+def per_class_reference(labels, predictions, priority, num_classes, anchors_per_class):
+    """One group: random pixels, then hard ones, then random ones in their place."""
+    labels, predictions, priority = (
+        array.ravel() for array in (labels, predictions, priority)
+    )
+    anchors = []
+    for class_id in range(num_classes):
+        order = np.argsort(priority, kind="stable")
+        members = order[labels[order] == class_id].tolist()
+        drawn = members[: -(-anchors_per_class // 2)]
+        left = members[len(drawn) :]
+        wrong = [i for i in left if predictions[i] != class_id]
+        drawn += wrong[: anchors_per_class // 2]
+        left = [i for i in left if i not in drawn]
+        drawn += left[: anchors_per_class - len(drawn)]
+        drawn = sorted(drawn, key=lambda i: (predictions[i] == class_id, priority[i]))
+        anchors += [(i, class_id, predictions[i] != class_id) for i in drawn]
+    return anchors
+
+
+def filled_slots(anchors, group):
+    """The filled slots of a group, (position, label, hard) each."""
+    labels = np.asarray(anchors.labels[group])
+    there = labels >= 0
+    columns = (np.asarray(x[group])[there] for x in (anchors.positions, anchors.hard))
+    positions, hard = (column.tolist() for column in columns)
+    return list(zip(positions, labels[there].tolist(), hard, strict=True))
+
+
+RULES = {
+    "hard": (sampling.choose_anchors, reference),
+    "random": (sampling.choose_random_anchors, random_reference),
+    "per_class": (sampling.choose_anchors_per_class, per_class_reference),
+}
+BUDGETS = {
+    "hard": dict(max_samples=40, max_views=6),
+    "random": dict(max_samples=40, max_views=6),
+    "per_class": dict(anchors_per_class=9),
+}
+MODES = pytest.mark.parametrize("mode", RULES)
+
+
+@pytest.mark.parametrize(
+    ("mode", "budget", "group_size"),
+    [
+        ("random", dict(max_samples=20, max_views=6), 2),
+        ("random", dict(max_samples=64, max_views=1), 0),
+        ("random", dict(max_samples=5, max_views=3), 0),
+        ("random", dict(max_samples=37, max_views=100), 1),
+        ("per_class", dict(anchors_per_class=1), 1),
+        ("per_class", dict(anchors_per_class=2), 0),
+        ("per_class", dict(anchors_per_class=11), 2),
+        ("per_class", dict(anchors_per_class=90), 1),
+    ],
+)
+def test_the_other_rules_equal_a_loop(mode, budget, group_size):
+    rule, loop = RULES[mode]
+    choose_them = compiled(rule, num_classes=4, group_size=group_size, **budget)
+    for seed, mistakes in enumerate([0.0, 0.1, 0.4, 1.0]):
+        images = random_images(seed, mistakes=mistakes)
+        anchors, pairs = choose_them(*images)
+        size = group_size or 4
+        assert len(anchors.labels) == 4 // size
+        for group in range(4 // size):
+            members = slice(group * size, (group + 1) * size)
+            expected = loop(*(x[members] for x in images), num_classes=4, **budget)
+            found = filled_slots(anchors, group)
+            assert found == expected
+            assert np.sum(pairs.keep_hard[group]) == sum(hard for *_, hard in found)
+            assert np.sum(pairs.keep_easy[group] + pairs.keep_hard[group]) == len(found)
+
+
+def test_slots_per_class_are_the_same_whatever_the_images_show():
+    labels = np.random.default_rng(0).choice([0, 2, 3, -1], (4, 8, 9))
+    labels[:2][labels[:2] == 2] = -1
+    labels[0, 0, :3] = 2  # a rare class of the first group
+    _, predictions, priority = random_images(0)
+    options = dict(num_classes=4, anchors_per_class=20, group_size=2)
+    choose_them = compiled(sampling.choose_anchors_per_class, **options)
+    anchors, pairs = choose_them(labels, predictions, priority)
+    assert anchors.labels.shape == (2, 80)
+    counts = [np.bincount(row[row >= 0]) for row in np.asarray(anchors.labels)]
+    np.testing.assert_array_equal(counts, [[20, 0, 3, 20], [20, 0, 20, 20]])
+    np.testing.assert_array_equal(pairs.qualified, [[[1, 0, 1, 1]], [[1, 0, 1, 1]]])
+
+
 # Few slots, many, one, more than pixels; one view, several, more than pixels.
 @pytest.mark.parametrize(
     ("max_samples", "max_views"),
@@ -101,11 +215,13 @@ def test_sorting_chooses_the_same_as_selecting(monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
-def test_jit_equals_eager():
-    options = dict(num_classes=4, max_samples=40, max_views=6, group_size=2)
+@MODES
+def test_jit_equals_eager(mode):
+    rule, _ = RULES[mode]
+    options = dict(num_classes=4, group_size=2, **BUDGETS[mode])
     images = [jnp.asarray(array) for array in random_images(3)]
-    eager = sampling.choose_anchors(*images, **options)
-    jax.tree.map(np.testing.assert_array_equal, choose(*images, **options), eager)
+    found, eager = compiled(rule, **options)(*images), rule(*images, **options)
+    jax.tree.map(np.testing.assert_array_equal, found, eager)
 
 
 def test_counts_say_what_every_pair_has_and_gives():
@@ -122,14 +238,17 @@ def test_counts_say_what_every_pair_has_and_gives():
     np.testing.assert_array_equal(pairs.keep_easy, [[[1, 1, 0]]])
 
 
-@pytest.mark.parametrize("nothing", [-1, 4, 255])
-def test_without_a_labelled_pixel_there_is_no_anchor(nothing):
-    labels = np.full((4, 8, 9), nothing)
+@MODES
+def test_without_a_labelled_pixel_there_is_no_anchor(mode):
     _, predictions, priority = random_images(0)
-    options = dict(num_classes=4, max_samples=8, max_views=3, group_size=2)
-    anchors, pairs = choose(labels, predictions, priority, **options)
-    assert as_list(anchors, 0) == as_list(anchors, 1) == []
-    assert not np.any(pairs.qualified) and not np.any(pairs.num_hard + pairs.num_easy)
+    options = dict(num_classes=4, group_size=2, **BUDGETS[mode])
+    choose_them = compiled(RULES[mode][0], **options)
+    for nothing in (-1, 4, 255):
+        labels = np.full((4, 8, 9), nothing)
+        anchors, pairs = choose_them(labels, predictions, priority)
+        assert as_list(anchors, 0) == as_list(anchors, 1) == []
+        assert not np.any(pairs.qualified)
+        assert not np.any(pairs.num_hard + pairs.num_easy)
 
 
 def test_a_class_must_have_more_pixels_than_views():
@@ -159,30 +278,67 @@ def test_one_class_takes_every_slot():
     assert len(as_list(anchors, 0)) == 20
 
 
-def test_permuting_the_images_of_a_group_permutes_only_the_order():
+@MODES
+def test_permuting_the_images_of_a_group_permutes_only_the_order(mode):
     images = random_images(1)
-    options = dict(num_classes=4, max_samples=40, max_views=6, group_size=0)
-    before, _ = choose(*images, **options)
+    options = dict(num_classes=4, group_size=0, **BUDGETS[mode])
+    choose_them = compiled(RULES[mode][0], **options)
+    before, _ = choose_them(*images)
     permutation = np.asarray([2, 0, 3, 1])
-    after, _ = choose(*(array[permutation] for array in images), **options)
+    after, _ = choose_them(*(array[permutation] for array in images))
     pixels = images[0][0].size
     moved = [
         (permutation[position // pixels] * pixels + position % pixels, *rest)
-        for position, *rest in as_list(after, 0)
+        for position, *rest in filled_slots(after, 0)
     ]
-    assert sorted(moved) == sorted(as_list(before, 0)) != moved
+    assert sorted(moved) == sorted(filled_slots(before, 0)) != filled_slots(after, 0)
 
 
-def test_half_of_the_anchors_are_hard_where_both_are_plentiful():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, (4, 20, 20))
-    predictions = np.where(rng.random(labels.shape) < 0.3, 2 - labels, labels)
-    predictions = np.where(labels == 1, rng.integers(0, 2, labels.shape), predictions)
+def many_draws(mode, num_draws=600, **budget):
+    """Draws from a picture of 20 hard and 40 easy pixels of one class.
+
+    Returns:
+        [60] how often each pixel was drawn (hard ones first), and [draws] how many hard
+        ones and how many pixels each draw has.
+    """
+    labels = np.zeros((num_draws, 6, 10), int)
+    predictions = np.broadcast_to((np.arange(60) < 20).reshape(6, 10), labels.shape)
     priority = sampling.draw_priority(jax.random.key(0), labels.shape)
-    options = dict(num_classes=3, max_samples=128, max_views=20, group_size=2)
-    anchors, pairs = choose(labels, predictions, priority, **options)
-    assert np.all(pairs.views == 20) and np.all(anchors.labels[:, :120] >= 0)
-    assert np.sum(anchors.hard) == np.sum(anchors.labels >= 0) / 2
+    options = dict(num_classes=1, group_size=1, **budget)
+    anchors, _ = compiled(RULES[mode][0], **options)(
+        labels, predictions.astype(int), priority
+    )
+    there = np.asarray(anchors.labels) >= 0
+    counts = np.bincount(np.asarray(anchors.positions)[there], minlength=60)
+    return counts, np.sum(anchors.hard, axis=1), np.sum(there, axis=1)
+
+
+def assert_uniform(counts):
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_half_of_the_anchors_are_hard_and_each_half_is_uniform():
+    counts, hard, num_anchors = many_draws("hard", max_samples=12, max_views=12)
+    assert np.all(hard == 6) and np.all(num_anchors == 12)
+    assert_uniform(counts[:20])
+    assert_uniform(counts[20:])
+
+
+def test_random_anchors_are_uniform_in_the_pair():
+    counts, hard, num_anchors = many_draws("random", max_samples=12, max_views=12)
+    assert np.all(num_anchors == 12)
+    assert_uniform(counts)
+    np.testing.assert_allclose(np.mean(hard), 12 / 3, rtol=0.1)
+    assert len(np.unique(hard)) > 4  # by chance, not by a share
+
+
+def test_of_a_class_half_the_anchors_are_random_and_half_are_hard():
+    counts, hard, num_anchors = many_draws("per_class", anchors_per_class=12)
+    assert np.all(num_anchors == 12) and np.all(hard >= 6)
+    # Of the six random ones a third is hard, as in the picture.
+    np.testing.assert_allclose(np.mean(hard - 6), 6 / 3, rtol=0.1)
+    assert_uniform(counts[:20])
+    assert_uniform(counts[20:])
 
 
 def test_any_integer_type_of_labels_will_do():
@@ -226,14 +382,17 @@ def test_picked_pixels_are_distinct_and_of_their_class():
         assert np.all(labels[b].ravel()[picked] == c)
 
 
-@pytest.mark.parametrize("num_devices", [1, 2, 4, 8])
-def test_any_number_of_devices_chooses_the_same_pixels(num_devices):
+@pytest.mark.parametrize(
+    ("mode", "num_devices"),
+    [("hard", n) for n in (1, 2, 4, 8)] + [("random", 8), ("per_class", 8)],
+)
+def test_any_number_of_devices_chooses_the_same_pixels(mode, num_devices):
     labels, predictions, _ = random_images(6, shape=(8, 8, 9))
+    options = dict(num_classes=4, group_size=4, **BUDGETS[mode])
 
     def step(rng, labels, predictions):
         priority = sampling.draw_priority(rng, labels.shape)
-        options = dict(num_classes=4, max_samples=64, max_views=8, group_size=4)
-        chosen = choose(labels, predictions, priority, **options)
+        chosen = RULES[mode][0](labels, predictions, priority, **options)
         picks = sampling.pick_pixels(labels, priority, num_classes=4, num_picks=3)
         return chosen, picks
 
@@ -245,4 +404,5 @@ def test_any_number_of_devices_chooses_the_same_pixels(num_devices):
             step, in_shardings=(whole, split, split), out_shardings=whole
         )
         found = compiled(jax.device_put(rng, whole), *images)
-    jax.tree.map(np.testing.assert_array_equal, found, step(rng, labels, predictions))
+    expected = jax.jit(step)(rng, labels, predictions)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
