@@ -58,6 +58,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         pixel_size=500,
         pixel_picks=10,
         memory_dtype="float32",
+        example_mode="all",  # of the memory; the paper's "semi_hard" and mixes of
+        num_mixed_negatives=0,  # negatives are for larger ones
+        num_anchor_mixes=0,
         class_weights=(),
     )
     config.optimizer = dict(name="adamw", weight_decay=1e-3, clip_norm=0.0)

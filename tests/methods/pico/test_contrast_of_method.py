@@ -30,6 +30,9 @@ METHOD = dict(
     region_size=3,
     pixel_size=5,
     pixel_picks=2,
+    example_mode="all",  # the loops look at every example, and mix none
+    num_mixed_negatives=0,
+    num_anchor_mixes=0,
 )
 
 
@@ -130,7 +133,15 @@ def contrast_by_hand(embeddings, labels, predictions, memory, priority, method):
         ]
         losses = []
         for number, (class_id, anchor) in enumerate(anchors):
-            others = anchors[:number] + anchors[number + 1 :]
+            others = [
+                anchors[other]
+                for other in range(len(anchors))
+                if other != number
+                and (
+                    method.contrast_scope == "inter"
+                    or places[other][0] == places[number][0]
+                )
+            ]
             examples = others if method.contrast_set != "memory" else []
             examples = examples + remembered_by_hand(memory)
             own = [anchor @ x for example, x in examples if example == class_id]
@@ -155,7 +166,7 @@ def contrast_by_hand(embeddings, labels, predictions, memory, priority, method):
 def assert_equals_hand(method, maps, state):
     rng = jax.random.key(3)
     priority = np.asarray(sampling.draw_priority(rng, maps[1].shape))
-    contrast, metrics = jax.jit(method.contrast)(*maps, state, rng)
+    contrast, metrics = jax.jit(method.contrast)(*maps, state, rng, rng)
     expected, wanted = contrast_by_hand(*maps, state.memory, priority, method)
     np.testing.assert_allclose(contrast, expected, rtol=1e-5)
     assert all(value.dtype == jnp.float32 for value in metrics.values())
@@ -173,6 +184,14 @@ def test_the_contrast_is_that_of_the_chosen_pixels(contrast_set, group_size):
     assert_equals_hand(method, random_maps(), state)
 
 
+@pytest.mark.parametrize("group_size", [2, 4])
+def test_within_images_only_pixels_of_the_same_image_are_examples(group_size):
+    method = make_method(
+        contrast_set="batch", contrast_scope="intra", group_size=group_size
+    )
+    assert_equals_hand(method, random_maps(), make_state(filled=False))
+
+
 def test_each_group_contrasts_its_own_pixels():
     # The first group has nothing to contrast: what is left is the other one's.
     embeddings, labels, predictions = random_maps()
@@ -180,7 +199,7 @@ def test_each_group_contrasts_its_own_pixels():
     labels[:2] = 255
     state = make_state(filled=False)
     found, metrics = jax.jit(method.contrast)(
-        embeddings, labels, predictions, state, rng
+        embeddings, labels, predictions, state, rng, rng
     )
     priority = np.asarray(sampling.draw_priority(rng, labels.shape))
     half = (maps[2:] for maps in (embeddings, labels, predictions))
@@ -195,14 +214,15 @@ def test_hard_anchors_are_those_that_the_head_has_wrong():
     state, rng = make_state(filled=False), jax.random.key(3)
     contrast = jax.jit(method.contrast)
     for predictions, share in ((labels, 0), (labels + 1, 1)):
-        _, metrics = contrast(embeddings, labels, predictions, state, rng)
+        _, metrics = contrast(embeddings, labels, predictions, state, rng, rng)
         assert metrics["hard_share"] == share and metrics["valid_anchors"] > 0
 
 
 def test_there_is_no_contrast_before_the_warm_up_ends():
     method, maps = make_method(), random_maps()
     last = make_state(step=METHOD["warmup_steps"] - 1)
-    contrast, metrics = jax.jit(method.contrast)(*maps, last, jax.random.key(3))
+    rng = jax.random.key(3)
+    contrast, metrics = jax.jit(method.contrast)(*maps, last, rng, rng)
     assert contrast == 0 and metrics["valid_anchors"] > 0
 
 

@@ -13,9 +13,8 @@ import pytest
 
 from jaxseg import evaluate, initialization, sharding, train
 from jaxseg.checkpoints import Checkpoints
-from jaxseg.config import ConfigError
 from jaxseg.data import inputs
-from jaxseg.methods.pico import PiCo, sampling
+from jaxseg.methods.pico import PiCo
 from jaxseg.ops.resize import resize_nearest
 from tests.test_train import assert_same, build, lines, make_config, stop_after
 
@@ -29,6 +28,12 @@ METHOD = dict(
     region_size=6,
     pixel_size=20,
     pixel_picks=3,
+    semi_hard_fraction=0.5,
+    num_positives=4,
+    num_negatives=6,
+    bank_columns=220,  # of 260
+    num_mixed_negatives=5,
+    num_anchor_mixes=3,
 )
 WEIGHTS = tuple(np.linspace(0.2, 3.0, 10))  # of the scenes' classes
 
@@ -100,8 +105,10 @@ def with_random_entries(memory):
     )
 
 
-def test_one_and_eight_devices_agree_through_the_network(batch):
+@pytest.mark.parametrize("anchor_mode", ["hard", "per_class"])
+def test_one_and_eight_devices_agree_through_the_network(batch, anchor_mode):
     changes = dict(fill=with_random_entries, method__warmup_steps=0)
+    changes |= dict(method__anchor_mode=anchor_mode, method__anchors_per_class=6)
     params, memory, metrics = steps_on(1, batch, 1, **changes)
     params_8, memory_8, metrics_8 = steps_on(8, batch, 1, **changes)
     for ours, theirs in (
@@ -249,13 +256,20 @@ def test_what_is_not_finite_is_not_remembered(batch):
     assert_same(after.memory, state.memory)
 
 
-def test_twenty_steps_lower_the_loss(tmp_path):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(method__contrast_set="batch"),
+        dict(method__contrast_set="batch", method__contrast_scope="intra"),
+    ],
+)
+def test_twenty_steps_lower_the_loss(tmp_path, changes):
     config = pico_config(
         total_steps=20,
         every__evaluate=0,
         every__checkpoint=0,
         method__warmup_steps=0,
-        method__contrast_set="batch",
+        **changes,
     )
     train.train(config | dict(evals={}), str(tmp_path))
     found = lines(tmp_path)
@@ -365,14 +379,8 @@ def anchors_of_batches(config, num_batches):
     found = []
     for _ in range(num_batches):
         labels = resize_nearest(next(stream)["label"], embeddings.shape[1:3])
-        anchors, pairs = sampling.choose_anchors(
-            labels,
-            np.zeros_like(labels),
-            sampling.draw_priority(jax.random.key(0), labels.shape),
-            num_classes=method.labels.num_classes,
-            max_samples=method.max_samples,
-            max_views=method.max_views,
-            group_size=method.group_size,
+        anchors, pairs = method.choose_anchors(
+            labels, np.zeros_like(labels), jax.random.key(0)
         )
         found.append((pairs.qualified.mean(), (anchors.labels >= 0).sum()))
     stream.close()
@@ -419,23 +427,19 @@ def test_the_reason_is_looked_for(means, reason):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("changes", "pairs", "reason"),
     [
-        ("contrast_set", "bank", "'batch', 'memory', 'both'"),
-        ("official_memory_compat", True, "use 'memory'"),
-        ("memory_dtype", "float16", "memory_dtype is 'float16'"),
-        ("max_views", 0, "max_views is 0"),
-        ("group_size", -1, "group_size is -1"),
-        ("region_size", -5, "region_size is -5"),
-        ("pixel_size", -5, "pixel_size is -5"),
-        ("temperature", 0.0, "temperature is 0.0"),
-        ("base_temperature", -0.1, "base_temperature is -0.1"),
-        ("temperature", float("nan"), "temperature is nan"),
+        (dict(anchor_mode="per_class"), 0.0, "no picture has a labelled pixel"),
+        (dict(anchor_mode="per_class"), 3.0, "anchors_per_class or group_size"),
+        (dict(anchor_mode="random"), 0.0, "max_views = 4"),
+        (dict(contrast_scope="intra", contrast_set="batch"), 3.0, "'inter'"),
     ],
 )
-def test_mistakes_in_the_config_are_named(key, value, message):
-    with pytest.raises(ConfigError, match=message):
-        build(pico_config(**{f"method__{key}": value}))
+def test_the_reason_belongs_to_the_mode(changes, pairs, reason):
+    config = pico_config(**{f"method__{key}": value for key, value in changes.items()})
+    method, _ = build(config)
+    means = dict(contrast=0.0, qualified_pairs=pairs, bank_fill=0.5)
+    assert reason in method.warnings(3, 6, means)[0]
 
 
 def test_a_group_size_that_does_not_divide_the_batch_is_named(batch):
@@ -446,8 +450,16 @@ def test_a_group_size_that_does_not_divide_the_batch_is_named(batch):
 
 
 def test_the_authors_memory_trains_for_comparison(batch):
-    changes = dict(method__contrast_set="memory", method__official_memory_compat=True)
-    _, memory, metrics = steps_on(1, batch, 2, method__warmup_steps=0, **changes)
+    changes = dict(
+        contrast_set="memory",
+        official_memory_compat=True,
+        warmup_steps=0,
+        example_mode="all",
+        num_mixed_negatives=0,
+        num_anchor_mixes=0,
+    )
+    changes = {f"method__{key}": value for key, value in changes.items()}
+    _, memory, metrics = steps_on(1, batch, 2, **changes)
     assert metrics["contrast"] > 0 and metrics["bank_fill"] == 1
     assert memory.region.pointer[0] == 0  # class 0 never enters
     assert (memory.pixel.pointer[1:] <= 16).all()

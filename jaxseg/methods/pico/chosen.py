@@ -1,0 +1,556 @@
+"""Contrast with chosen examples of a bank and with synthetic negatives.
+
+Read `chosen_contrast` first, then `_compare`, which is the method; `examples` has the
+exact definition of the choices, `synthesis` the mixes.
+
+What makes it fast enough for 1024 anchors and 40 000 columns: a set of hardest examples
+is a threshold, not a sort; a random draw from a set is taken in expectation, which uses
+the whole set and scales its sum by the share that would be drawn; a few anchors of
+every group are compared at a time, and their gradient is found at once, so that no
+matrix of anchors times columns outlives its turn.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxseg import sharding
+from jaxseg.methods.pico import synthesis
+from jaxseg.methods.pico.examples import set_size
+from jaxseg.methods.pico.loss import Bank, Contrast, _logsumexp, average
+from jaxseg.ops.selection import kth_largest, nth_true
+
+EXAMPLE_MODES = ("all", "random", "hardest", "semi_hard")
+MIX_PAIRS = ("per_anchor", "per_class")
+# Anchors of every group that are compared with all columns at a time.
+CHUNK = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExampleRule:
+    """Which examples of the memory an anchor is compared with.
+
+    Attributes:
+        mode: "all"; "random" ones; the "hardest"; or "semi_hard", random ones of the
+            hard ones.
+        semi_hard_fraction: the share of the examples, hardest first, that semi_hard
+            draws from.
+        semi_hard_band: or two shares, counted from the hardest on, to draw between:
+            (0.1, 0.5) leaves the hardest tenth out. () for the fraction.
+        num_positives: K, of an anchor; not used by "all".
+        num_negatives: K', likewise.
+        bank_columns: most entries of the bank, of all classes together, that a step
+            looks at: the same random ones for all anchors, equally many of each
+            class. 0 for the whole bank.
+        num_mixed_negatives: mixes of two of the negatives, for every anchor.
+        num_anchor_mixes: mixes of the anchor with one of them.
+        mix_pairs: whether each anchor has pairs of its own or shares those of its
+            class, whose negatives are then chosen by the mean of the class's anchors.
+    """
+
+    mode: str = "semi_hard"
+    semi_hard_fraction: float = 0.1
+    semi_hard_band: tuple[float, ...] = ()
+    num_positives: int = 1_024
+    num_negatives: int = 2_048
+    bank_columns: int = 40_000
+    num_mixed_negatives: int = 512
+    num_anchor_mixes: int = 256
+    mix_pairs: str = "per_anchor"
+
+    def __post_init__(self):
+        if self.mode not in EXAMPLE_MODES:
+            raise ValueError(
+                f"example_mode is {self.mode!r}; use one of {EXAMPLE_MODES}"
+            )
+        if self.mix_pairs not in MIX_PAIRS:
+            raise ValueError(f"mix_pairs is {self.mix_pairs!r}; use one of {MIX_PAIRS}")
+        if not 0 < self.semi_hard_fraction <= 1:
+            raise ValueError(
+                f"semi_hard_fraction is {self.semi_hard_fraction!r}; it is a share of "
+                "the examples, above 0 and at most 1"
+            )
+        if self.semi_hard_band and not (
+            len(self.semi_hard_band) == 2
+            and 0 <= self.semi_hard_band[0] < self.semi_hard_band[1] <= 1
+        ):
+            raise ValueError(
+                f"semi_hard_band is {self.semi_hard_band!r}; give () or two shares "
+                "(lo, hi), 0 <= lo < hi <= 1, counted from the hardest example on"
+            )
+        for name, lowest in (
+            ("num_positives", 1),
+            ("num_negatives", 1),
+            ("bank_columns", 0),
+            ("num_mixed_negatives", 0),
+            ("num_anchor_mixes", 0),
+        ):
+            if not getattr(self, name) >= lowest:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; it must be {lowest} or more"
+                )
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """The shares, from the hardest on, between which semi_hard draws."""
+        low, high = self.semi_hard_band or (0.0, self.semi_hard_fraction)
+        return low, high
+
+
+class Columns(struct.PyTreeNode):
+    """What of the bank a step looks at.
+
+    Attributes:
+        values: [C, m, D].
+        filled: [C, m] bool, which of them there are.
+    """
+
+    values: jax.Array
+    filled: jax.Array
+
+
+class Pairs(struct.PyTreeNode):
+    """Pairs of negatives to be mixed, among the columns C m.
+
+    Attributes:
+        first: [..., s] int32.
+        second: [..., s] int32, another one.
+        alpha: [..., s] float32, share of the first.
+        cosines: [..., s] float32, of the two.
+        exist: [...] bool, whether there are two to be mixed.
+    """
+
+    first: jax.Array
+    second: jax.Array
+    alpha: jax.Array
+    cosines: jax.Array
+    exist: jax.Array
+
+
+class Choice(struct.PyTreeNode):
+    """A set of examples, and how many of it are drawn in expectation.
+
+    Attributes:
+        mask: [..., N] bool, the set.
+        count: [...] int32, its size.
+        drawn: [...] int32, how many would be drawn of it without replacement.
+    """
+
+    mask: jax.Array
+    count: jax.Array
+    drawn: jax.Array
+
+    @property
+    def share(self) -> jax.Array:
+        """The probability of each member to be drawn, [...]; 1 for the empty set."""
+        return jnp.where(self.count > 0, self.drawn / jnp.maximum(self.count, 1), 1.0)
+
+
+def chosen_contrast(
+    anchors: jax.Array,
+    labels: jax.Array,
+    banks: Sequence[Bank],
+    rng: jax.Array,
+    *,
+    rule: ExampleRule,
+    with_batch: bool,
+    temperature: float,
+    base_temperature: float,
+) -> Contrast:
+    """The contrast of `loss.pixel_contrast` with chosen examples of the banks.
+
+    P_i and N_i are the other anchors of the group, with `with_batch` all of them, those
+    entries of the banks that the rule chooses for anchor i, and for N_i the mixes of
+    its chosen negatives with each other and with the anchor.
+
+    Where K of a set T are to be drawn, their sums are replaced by the expectation:
+    sum_{n in N_i} e^s_in by K / |T| sum_{n in T} e^s_in, the mean over drawn positives
+    by the mean over the set. The draw itself would only add noise. Members that tie
+    with the last one of a set of hardest all belong to it, with their share.
+
+    Args:
+        anchors: [G, A, D] unit vectors, in groups that do not see each other; gradients
+            flow into these only, and only of the loss.
+        labels: [G, A] int32 class ids; -1 marks an anchor that does not count.
+        banks: [C, M, D] unit vectors and [C, M] bool each, seen by all groups.
+        rng: draws the columns and the mixes.
+        rule: chooses the examples.
+        with_batch: whether the anchors of a group are examples for each other.
+        temperature: divides the cosines.
+        base_temperature: scales the loss; equal to `temperature` for the paper's.
+
+    Returns:
+        As `pixel_contrast`; the hardest negative is a chosen or batch one, not a mix.
+
+    Raises:
+        ValueError: if `rule.bank_columns` is less than one a class.
+    """
+    column_rng, pair_rng, row_rng = jax.random.split(rng, 3)
+    columns = draw_columns(column_rng, banks, rule.bank_columns)
+    anchors = anchors.astype(jnp.float32)
+    pairs = None
+    if rule.num_mixed_negatives and rule.mix_pairs == "per_class":
+        pairs = _pairs_of_classes(pair_rng, anchors, labels, columns, rule)
+    found = _contrast(
+        anchors, labels, columns, pairs, row_rng, rule, with_batch, temperature
+    )
+    return found.replace(loss=found.loss * (temperature / base_temperature))
+
+
+def draw_columns(rng: jax.Array, banks: Sequence[Bank], num_columns: int) -> Columns:
+    """Draws filled slots of every class, uniformly without replacement.
+
+    Args:
+        rng: of the draw.
+        banks: [C, M, D] and [C, M] bool each; their slots are drawn from together.
+        num_columns: of all classes, rounded down to equally many of each; 0 for all.
+
+    Returns:
+        The drawn slots first, in the banks' order, then unfilled ones for a class that
+        has fewer.
+    """
+    filled = jnp.concatenate([there for _, there in banks], axis=1)
+    num_classes, length = filled.shape
+    if 0 < num_columns < num_classes:
+        raise ValueError(
+            f"bank_columns is {num_columns} for {num_classes} classes: give at least "
+            "one column a class, or 0 for the whole bank"
+        )
+    size = num_columns // num_classes
+    if not num_columns or size >= length:
+        return Columns(jnp.concatenate([v for v, _ in banks], axis=1), filled)
+
+    keys = jnp.where(filled, jax.random.bits(rng, filled.shape, jnp.uint32), 0)
+    count = jnp.sum(filled, axis=1, dtype=jnp.int32)
+    threshold = kth_largest(keys, jnp.minimum(count, size))
+    rank = jnp.arange(size, dtype=jnp.int32)
+    drawn = filled & (keys >= threshold[:, None])
+    slots = nth_true(drawn, jnp.broadcast_to(rank, (num_classes, size)))
+    values, start = jnp.zeros((), banks[0][0].dtype), 0
+    for bank, there in banks:
+        inside = jnp.clip(slots - start, 0, there.shape[1] - 1)
+        entries = jnp.take_along_axis(bank, inside[..., None], axis=1)
+        values = jnp.where((slots >= start)[..., None], entries, values)
+        start += there.shape[1]
+    # Only what was drawn of a bank that is split over devices travels between them.
+    return sharding.replicate(Columns(values, rank < count[:, None]))
+
+
+def choose(
+    hardness: jax.Array, candidates: jax.Array, num_chosen: int, rule: ExampleRule
+) -> Choice:
+    """The set that a rule chooses from, of every anchor.
+
+    Args:
+        hardness: [..., N] float32, similarity for negatives, its opposite for
+            positives.
+        candidates: [..., N] bool.
+        num_chosen: K, how many are drawn of the set.
+        rule: `mode` and the share of semi_hard are read.
+    """
+    num_candidates = jnp.sum(candidates, axis=-1, dtype=jnp.int32)
+    first, last, drawn = _ranks(rule, num_candidates, num_chosen, candidates.shape[-1])
+    mask = candidates
+    if rule.mode in ("hardest", "semi_hard"):
+        hardness = jnp.where(candidates, jax.lax.stop_gradient(hardness), -jnp.inf)
+        mask &= hardness >= kth_largest(hardness, last)[..., None]
+        if rule.mode == "semi_hard" and rule.band[0] > 0:
+            mask &= hardness <= kth_largest(hardness, first + 1)[..., None]
+        mask &= (drawn > 0)[..., None]
+    count = jnp.sum(mask, axis=-1, dtype=jnp.int32)
+    return Choice(mask=mask, count=count, drawn=drawn)
+
+
+def _ranks(
+    rule: ExampleRule, num_candidates: jax.Array, num_chosen: int, most: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """From which rank of hardness to which a set reaches, and how many are drawn."""
+    first, last = jnp.zeros_like(num_candidates), num_candidates
+    if rule.mode == "semi_hard":
+        first, last = (set_size(share, num_candidates, most) for share in rule.band)
+    elif rule.mode == "hardest":
+        last = jnp.minimum(last, num_chosen)
+    drawn = last - first
+    return first, last, drawn if rule.mode == "all" else jnp.minimum(drawn, num_chosen)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
+def _contrast(
+    anchors: jax.Array,
+    labels: jax.Array,
+    columns: Columns,
+    pairs: Pairs | None,
+    rng: jax.Array,
+    rule: ExampleRule,
+    with_batch: bool,
+    temperature: float,
+) -> Contrast:
+    arguments = (anchors, labels, columns, pairs, rng, rule, with_batch, temperature)
+    return _value_and_gradient(*arguments, with_gradient=False)[0]
+
+
+def _contrast_forward(*arguments):
+    return _value_and_gradient(*arguments, with_gradient=True)
+
+
+def _contrast_backward(rule, with_batch, temperature, gradient, cotangents):
+    del rule, with_batch, temperature
+    return cotangents.loss * gradient, None, None, None, None
+
+
+_contrast.defvjp(_contrast_forward, _contrast_backward)
+
+
+def _value_and_gradient(
+    anchors,
+    labels,
+    columns,
+    pairs,
+    rng,
+    rule,
+    with_batch,
+    temperature,
+    *,
+    with_gradient,
+) -> tuple[Contrast, jax.Array]:
+    """The contrast, and the gradient of its loss by the anchors.
+
+    How much each anchor's loss weighs is known before any is: their number of positives
+    depends on labels and on the bank's fill alone.
+    """
+    groups, num_anchors, _ = anchors.shape
+    chunk = min(CHUNK, num_anchors)
+    padding = -num_anchors % chunk
+    anchors = jnp.pad(anchors, ((0, 0), (0, padding), (0, 0)))
+    labels = jnp.pad(labels, ((0, 0), (0, padding)), constant_values=-1)
+    counts = _num_positives(labels, columns, rule, with_batch)
+    nothing = jnp.zeros(counts.shape)
+
+    def mean(losses: jax.Array) -> jax.Array:
+        return average(losses, nothing, counts, nothing, temperature).loss
+
+    weights = jax.grad(mean)(nothing)
+
+    def add_chunk(gradient: jax.Array, start: jax.Array) -> tuple[jax.Array, Any]:
+        def compare(anchors: jax.Array) -> tuple[jax.Array, Any]:
+            return _compare(
+                anchors,
+                labels,
+                start,
+                columns,
+                pairs,
+                jax.random.fold_in(rng, start),
+                chunk=chunk,
+                rule=rule,
+                with_batch=with_batch,
+                temperature=temperature,
+            )
+
+        if not with_gradient:
+            losses, rest = compare(anchors)
+            return gradient, (losses, *rest)
+        losses, pull, rest = jax.vjp(compare, anchors, has_aux=True)
+        (more,) = pull(jax.lax.dynamic_slice_in_dim(weights, start, chunk, axis=1))
+        return gradient + more, (losses, *rest)
+
+    starts = jnp.arange(0, num_anchors + padding, chunk, dtype=jnp.int32)
+    gradient = jnp.zeros(anchors.shape if with_gradient else ())
+    gradient, found = jax.lax.scan(add_chunk, gradient, starts)
+    losses, scores, hardest = (f.swapaxes(0, 1).reshape(groups, -1) for f in found)
+    contrast = average(losses, scores, counts, hardest, temperature)
+    return contrast, gradient[:, :num_anchors] if with_gradient else gradient
+
+
+def _compare(
+    anchors: jax.Array,
+    labels: jax.Array,
+    start: jax.Array,
+    columns: Columns,
+    pairs: Pairs | None,
+    rng: jax.Array,
+    *,
+    chunk: int,
+    rule: ExampleRule,
+    with_batch: bool,
+    temperature: float,
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """Compares r anchors of every group with all that they are compared with.
+
+    Returns:
+        [G, r] sums of losses over positives; sums of the scores with them, and highest
+        scores with a negative.
+    """
+    rows = jax.lax.dynamic_slice_in_dim(anchors, start, chunk, axis=1)
+    row_labels = jax.lax.dynamic_slice_in_dim(labels, start, chunk, axis=1)
+    num_classes = len(columns.filled)
+    scores = _products(rows, columns.values) / temperature  # [G, r, C, m]
+    own = (row_labels[..., None] == jnp.arange(num_classes))[..., None]
+
+    others = scores.reshape(*row_labels.shape, -1)
+    is_other = (columns.filled & ~own).reshape(others.shape)
+    negatives = choose(others, is_other, rule.num_negatives, rule)
+    lse, hardest = _logsumexp(others, negatives.mask)
+    lse += jnp.log(negatives.share)
+    for mixes, exist in _mixes(
+        rng, rows, row_labels, others, negatives, columns, pairs, rule, temperature
+    ):
+        mixed, _ = _logsumexp(mixes, jnp.broadcast_to(exist[..., None], mixes.shape))
+        lse = jnp.logaddexp(lse, mixed)
+
+    # As sums, since only one class is not zero: a gather's gradient would be a scatter.
+    same = jnp.sum(jnp.where(own, scores, 0.0), axis=2)  # [G, r, m]
+    is_same = jnp.any(own & columns.filled, axis=2)
+    positives = choose(-same, is_same, rule.num_positives, rule)
+    parts = [(same, positives.mask, positives.share)]
+    if with_batch:
+        scores = jnp.einsum("grd,gad->gra", rows, anchors) / temperature
+        positive, negative = _relations(row_labels, labels, start)
+        batch_lse, batch_hardest = _logsumexp(scores, negative)
+        lse = jnp.logaddexp(lse, batch_lse)
+        hardest = jnp.maximum(hardest, batch_hardest)
+        parts.append((scores, positive, jnp.ones(row_labels.shape)))
+
+    losses = positive_scores = jnp.zeros(row_labels.shape)
+    for scores, mask, share in parts:
+        # log(1 + e^(lse - s)) in this form neither overflows nor takes log 0.
+        terms = jax.nn.softplus(lse[..., None] - scores)
+        losses += share * jnp.sum(jnp.where(mask, terms, 0.0), axis=-1)
+        positive_scores += share * jnp.sum(jnp.where(mask, scores, 0.0), axis=-1)
+    return losses, (positive_scores, hardest)
+
+
+def _mixes(
+    rng: jax.Array,
+    rows: jax.Array,
+    labels: jax.Array,
+    scores: jax.Array,
+    negatives: Choice,
+    columns: Columns,
+    pairs: Pairs | None,
+    rule: ExampleRule,
+    temperature: float,
+) -> list[tuple[jax.Array, jax.Array]]:
+    """Scores of synthetic negatives [G, r, s], and whether there are any [G, r]."""
+    pair_rng, member_rng = jax.random.split(rng)
+    mixes = []
+    if rule.num_mixed_negatives:
+        if pairs is None:
+            pairs = _draw_pairs(pair_rng, negatives, columns, rule)
+        else:
+            pairs = _of_label(pairs, labels)
+        first, second = (
+            jnp.take_along_axis(scores, at, axis=-1)
+            for at in (pairs.first, pairs.second)
+        )
+        mixed = synthesis.pair_scores(first, second, pairs.cosines, pairs.alpha)
+        mixes.append((mixed, pairs.exist))
+    if rule.num_anchor_mixes:
+        draw_rng, beta_rng = jax.random.split(member_rng)
+        ranks = synthesis.draw_members(draw_rng, negatives.count, rule.num_anchor_mixes)
+        members = nth_true(negatives.mask, ranks)
+        itself = jnp.sum(rows * jax.lax.stop_gradient(rows), axis=-1, keepdims=True)
+        mixed = synthesis.anchor_scores(
+            itself / temperature,
+            jnp.take_along_axis(scores, members, axis=-1),
+            jax.random.uniform(beta_rng, ranks.shape, maxval=0.5),
+            temperature=temperature,
+        )
+        mixes.append((mixed, negatives.count > 0))
+    return mixes
+
+
+def _draw_pairs(
+    rng: jax.Array, negatives: Choice, columns: Columns, rule: ExampleRule
+) -> Pairs:
+    """Pairs of the negatives [..., C m] of each anchor or class."""
+    size = rule.num_mixed_negatives
+    draws = synthesis.draw_pairs(rng, negatives.count, size)
+    ranks = jnp.concatenate([draws.first, draws.second], axis=-1)
+    members = nth_true(negatives.mask, ranks)
+    first, second = members[..., :size], members[..., size:]
+    values = columns.values.reshape(-1, columns.values.shape[-1])
+    cosines = synthesis.cosines(
+        values, first.reshape(-1, size), second.reshape(-1, size)
+    )
+    return Pairs(
+        first=first,
+        second=second,
+        alpha=draws.alpha,
+        cosines=cosines.reshape(first.shape),
+        exist=negatives.count > 1,
+    )
+
+
+def _pairs_of_classes(
+    rng: jax.Array,
+    anchors: jax.Array,
+    labels: jax.Array,
+    columns: Columns,
+    rule: ExampleRule,
+) -> Pairs:
+    """Pairs [G, C, s] of the negatives of the mean anchor of every class."""
+    num_classes = len(columns.filled)
+    member = jax.nn.one_hot(labels, num_classes)
+    sums = jnp.einsum("gac,gad->cgd", member, jax.lax.stop_gradient(anchors))
+
+    def of_class(inputs: tuple[jax.Array, jax.Array]) -> Pairs:
+        class_id, sums = inputs
+        scores = _products(sums[:, None], columns.values).reshape(len(sums), -1)
+        others = jnp.arange(num_classes) != class_id
+        candidates = (columns.filled & others[:, None]).reshape(-1)
+        candidates = jnp.broadcast_to(candidates, scores.shape)
+        negatives = choose(scores, candidates, rule.num_negatives, rule)
+        return _draw_pairs(jax.random.fold_in(rng, class_id), negatives, columns, rule)
+
+    inputs = (jnp.arange(num_classes), sums)
+    pairs = jax.lax.map(of_class, inputs)
+    return jax.tree.map(lambda x: x.swapaxes(0, 1), pairs)
+
+
+def _of_label(pairs: Pairs, labels: jax.Array) -> Pairs:
+    """What each anchor [G, r] shares with its class."""
+    at = jnp.maximum(labels, 0)
+    return jax.tree.map(
+        jax.vmap(lambda x, i: x[i]), pairs, jax.tree.map(lambda _: at, pairs)
+    )
+
+
+def _num_positives(
+    labels: jax.Array, columns: Columns, rule: ExampleRule, with_batch: bool
+) -> jax.Array:
+    """How many positives each anchor has in the mean, [G, A] float32."""
+    num_classes, length = columns.filled.shape
+    filled = jnp.sum(columns.filled, axis=1, dtype=jnp.int32)
+    _, _, drawn = _ranks(rule, filled, rule.num_positives, length)
+    inside = (labels >= 0) & (labels < num_classes)
+    counts = jnp.where(inside, drawn[jnp.where(inside, labels, 0)], 0)
+    if with_batch:
+        same = labels[:, :, None] == labels[:, None, :]
+        counts += jnp.sum(same, axis=2) - 1
+    return jnp.where(labels >= 0, counts, 0).astype(jnp.float32)
+
+
+def _relations(
+    labels: jax.Array, all_labels: jax.Array, start: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Which anchors of a group are positives and negatives of r of them, [G, r, A]."""
+    there = (labels >= 0)[:, :, None] & (all_labels >= 0)[:, None, :]
+    same = labels[:, :, None] == all_labels[:, None, :]
+    rows, columns = labels.shape[1], all_labels.shape[1]
+    itself = start + jnp.arange(rows)[:, None] == jnp.arange(columns)
+    return there & same & ~itself, there & ~same
+
+
+def _products(rows: jax.Array, values: jax.Array) -> jax.Array:
+    """[G, r, D] times [C, m, D]: [G, r, C, m], in the values' dtype, float32 sums."""
+    return jnp.einsum(
+        "grd,cmd->grcm",
+        rows.astype(values.dtype),
+        values,
+        preferred_element_type=jnp.float32,
+    )
