@@ -127,17 +127,20 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         base_temperature=0.07,
         group_size=2,
         anchor_mode="hard",
+        anchors_per_class=50,  # of anchor_mode "per_class"
         max_samples=192,
         # 15 of the 23 x 30 positions: 4.3 classes of a crop have more; of the usual
         # 100, 2.0 would.
         max_views=15,
         example_mode="semi_hard",
         semi_hard_fraction=0.1,
+        semi_hard_band=(),
         num_positives=1_024,
         num_negatives=2_048,
         bank_columns=40_000,
         num_mixed_negatives=512,
         num_anchor_mixes=256,
+        mix_pairs="per_anchor",
         embedding_dim=256,
         embedding_stages=(),  # the head's features, the finest map it reads (stride 8)
         region_size=367,  # one for every training picture
