@@ -1,23 +1,124 @@
-"""PiCo with HRNet-W48 on Cityscapes.
+"""PiCo on Cityscapes, with any of seven networks.
 
     export JAXSEG_DATA=<folder that holds cityscapes/>
     python -m jaxseg.main --config configs/pico_cityscapes.py --workdir runs/pico
 
-The recipe of the authors' code (40 000 steps of 8 crops of 512x1024, SGD) with a memory
-of regions and pixels. Not measured here: Cityscapes may not be passed on, so no machine
-of ours has it. With `:deeplabv3_r101`, the authors' other network; with `:batch`
-anchors are compared within their batch only; with `:cross_entropy` there is no contrast
-at all; with `:tiny`, two steps of a small network on embedded scenes, offline. Variants
-join by commas.
+HRNet-W48, or the network that the variant names: `:ocr_hrnet_w48`, `:deeplabv3_r101`,
+`:deeplabv3_mobilenet_v2`, `:segformer_b2`, `:segmenter_s16`, `:maskformer_r50`. Each is
+trained as published (`NETWORKS`), beside a contrast with a memory of regions and
+pixels. Not measured here: Cityscapes may not be passed on, so no machine of ours has
+it.
+
+With `:cross_entropy`, `:batch`, `:pixel`, `:region`, `:both` or `:semi_hard`, a row of
+the ablation (`jaxseg.methods.pico.variants`); with `:tiny`, two steps of a miniature on
+embedded scenes, offline. Variants join by commas:
+`:segformer_b2,batch`.
 """
 
 import ml_collections
 
+from jaxseg.methods.pico import variants
+from jaxseg.models import NETS
+from jaxseg.models.recipes import MASKFORMER, OPENSEG, SEGFORMER, SEGMENTER
+
+# The authors' weights of the cross entropy, in the order of the classes.
+CLASS_WEIGHTS = (
+    *(0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786),
+    *(1.0023, 0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529),
+    1.0507,
+)
+
+# What depends on the network. Steps, batch, crop, rate and decay are those that its
+# authors have for Cityscapes; those of MobileNetV2, which they trained on other data,
+# are DeepLabV3's. Projected is the map that feeds the head: stages of the backbone, or
+# () for what the classifier or the queries read. Of crops of street scenes as large as
+# these, 6.5 classes have more than 100 positions at stride 4, 5.4 at stride 8 and 4.4
+# (4.8 in 768x768) have more than 50 at stride 16 (CamVid's masks, enlarged).
+CONVOLUTIONAL = dict(
+    recipe=OPENSEG,
+    total_steps=40_000,
+    batch_size=8,
+    crop=(512, 1024),
+    peak=0.01,
+    weight_decay=5e-4,
+    protocol=dict(name="whole.Whole"),
+    class_weights=CLASS_WEIGHTS,
+)
+NETWORKS = {
+    "hrnet_w48": dict(
+        CONVOLUTIONAL,
+        model="hrnet_w48",
+        embedding_stages=(0, 1, 2, 3),
+        max_views=100,
+    ),
+    "ocr_hrnet_w48": dict(
+        CONVOLUTIONAL,
+        model="ocr_hrnet_w48",
+        embedding_stages=(0, 1, 2, 3),
+        max_views=100,
+    ),
+    "deeplabv3_r101": dict(
+        CONVOLUTIONAL,
+        model="pico_deeplabv3_r101",
+        embedding_stages=(-1,),
+        max_views=100,
+    ),
+    "deeplabv3_mobilenet_v2": dict(
+        CONVOLUTIONAL,
+        model="pico_mobilenet_v2",
+        embedding_stages=(-1,),
+        max_views=50,
+    ),
+    "segformer_b2": dict(
+        model="segformer_b2",
+        recipe=SEGFORMER,
+        total_steps=160_000,
+        batch_size=8,
+        crop=(1024, 1024),
+        peak=6e-5,
+        weight_decay=0.01,
+        protocol=dict(name="sliding.Sliding", window=(1024, 1024), stride=(768, 768)),
+        embedding_stages=(),
+        max_views=100,
+        class_weights=(),
+    ),
+    "segmenter_s16": dict(
+        model="segmenter_s16",
+        recipe=SEGMENTER,
+        total_steps=80_325,
+        batch_size=8,
+        crop=(768, 768),
+        peak=0.01,
+        weight_decay=0.0,
+        protocol=dict(name="sliding.Sliding", window=(768, 768), stride=(512, 512)),
+        embedding_stages=(-1,),
+        max_views=50,
+        class_weights=(),
+    ),
+    "maskformer_r50": dict(
+        model="maskformer_r50",
+        recipe=MASKFORMER,
+        total_steps=90_000,
+        batch_size=16,
+        crop=(512, 1024),
+        peak=1e-4,
+        weight_decay=1e-4,
+        protocol=dict(name="whole.Whole"),
+        embedding_stages=(),
+        max_views=100,
+        class_weights=(),
+    ),
+}
+
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    network, words = variants.split(variant, tuple(NETWORKS))
+    net = NETWORKS[network]
+    recipe = net["recipe"]
+
     config = ml_collections.ConfigDict()
     config.seed = 0
-    config.total_steps = 40_000
+    config.total_steps = net["total_steps"]
     config.num_devices = 0  # all
 
     config.data = dict(
@@ -26,137 +127,72 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         root="$JAXSEG_DATA/cityscapes",
         form="tfds",  # "folder" reads the pictures themselves, without preparation
         tfds_dir="",
-        batch_size=8,
-        crop=(512, 1024),
-        scale=(0.5, 2.0),
-        aspect=(0.9, 1.1),
-        flip=0.5,
-        brightness=10,
+        batch_size=net["batch_size"],
+        crop=net["crop"],
+        **recipe.augmentation,
         on_error="raise",
         loader="threads",
         num_threads=16,
         num_workers=0,
     )
     config.model = dict(
-        name="segmentor.Segmentor",
-        backbone=dict(
-            name="backbones.hrnet.HRNet", width=48, modules=(1, 4, 3), blocks=4
-        ),
-        head=dict(
-            name="heads.fcn.FCN",
-            features=720,
-            stages=(0, 1, 2, 3),
-            use_bias=True,
-            dropout=0.1,
-        ),
-        classifier_bias=False,
-        align_corners=True,
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
+        NETS[net["model"]].spec,
+        channel_order="rgb",  # "bgr" for the authors' weights of HRNet and ResNet
         dtype="bfloat16",
     )
+    if network == "deeplabv3_r101":
+        # Maps of 64x128 rather than 65x129; for the authors' weights exactly, True.
+        config.model.backbone.pool_ceil_mode = False
     config.method = dict(
         name="pico.PiCo",
-        contrast_weight=0.1,  # 0: plain cross entropy, the network without projection
-        warmup_steps=5_000,
+        contrast_weight=0.1,  # 0: as published, the network without projection
+        warmup_steps=min(5_000, net["total_steps"] // 8),
         contrast_set="both",
+        contrast_scope="inter",
         temperature=0.1,
         base_temperature=0.07,
         group_size=2,
+        anchor_mode="hard",
+        anchors_per_class=50,  # of anchor_mode "per_class"
         max_samples=1_024,
-        max_views=100,  # of 128 x 256 positions
+        max_views=net["max_views"],
+        example_mode="semi_hard",
+        semi_hard_fraction=0.1,
+        semi_hard_band=(),
+        num_positives=1_024,
+        num_negatives=2_048,
+        bank_columns=40_000,
+        num_mixed_negatives=512,
+        num_anchor_mixes=256,
+        mix_pairs="per_anchor",
         embedding_dim=256,
-        embedding_stages=(0, 1, 2, 3),  # the map that the head reads
+        embedding_stages=net["embedding_stages"],
         region_size=2_975,  # one for every training picture
-        pixel_size=10_000,
-        pixel_picks=10,
+        pixel_size=29_750,  # ten for every training picture
         memory_dtype="float32",
+        pixel_picks=10,
         official_memory_compat=False,  # the release's memory, for comparison only
-        # The authors' weights, in the order of the classes.
-        class_weights=(
-            *(0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786),
-            *(1.0023, 0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529),
-            1.0507,
-        ),
+        class_weights=net["class_weights"],
+        cross_entropy_per_group=False,
     )
-    config.optimizer = dict(
-        name="sgd", momentum=0.9, weight_decay=5e-4, clip_norm=0.0, multipliers=()
-    )
-    config.schedule = dict(
-        name="poly", peak=0.01, power=0.9, warmup_steps=0, warmup_power=1.0
-    )
+    config.optimizer = dict(recipe.optimizer, weight_decay=net["weight_decay"])
+    config.schedule = dict(recipe.schedule, peak=net["peak"])
     config.sharding = ()  # all replicated
 
-    config.init_from = ""
+    config.init_from = ""  # ImageNet weights of the backbone: see docs/models.md
     config.init_allow = ()  # what a file of weights may lack or have too much
     # Steps between; pictures: how many an evaluation shows; profile: the step to
     # trace from, 0 for never. An evaluation also saves a checkpoint.
     config.every = dict(log=50, checkpoint=2_000, evaluate=2_000, pictures=4, profile=0)
     # `metrics` are those TensorBoard shows; metrics.jsonl has all.
     config.evals = dict(
-        val=dict(split="val", batch_size=8, metrics=("mean_iou", "pixel_accuracy"))
+        val=dict(
+            split="val",
+            batch_size=8,
+            protocol=net["protocol"],
+            metrics=("mean_iou", "pixel_accuracy"),
+        )
     )
 
-    words = variant.split(",") if variant else []
-    for word in sorted(words, key="tiny".__eq__):  # tiny last, wherever it stands
-        if word == "deeplabv3_r101":
-            config.model.backbone = dict(
-                name="backbones.resnet.ResNet",
-                depth=101,
-                output_stride=8,
-                deep_stem=True,
-                width=64,
-            )
-            config.model.head = dict(
-                name="heads.deeplabv3.DeepLabV3",
-                features=512,
-                rates=(12, 24, 36),
-                project_kernel=3,
-                refine=True,
-            )
-            config.model.auxiliary = dict(
-                name="heads.fcn.FCN", features=256, stages=(-2,), use_bias=True
-            )
-            config.model.classifier_bias = True
-            config.method.embedding_stages = (-1,)
-            config.method.auxiliary_weight = 0.4
-        elif word == "batch":
-            config.method.contrast_set = "batch"
-        elif word == "cross_entropy":
-            config.method.contrast_weight = 0.0
-        elif word == "tiny":
-            config.total_steps = 2
-            config.data = dict(
-                name="scenes.Scenes",
-                height=32,
-                width=64,
-                num_train=8,
-                num_val=3,
-                batch_size=8,
-                crop=(32, 64),
-                on_error="raise",
-                loader="threads",
-                num_threads=2,
-            )
-            if "auxiliary" in config.model:
-                config.model.backbone.depth = 50
-                config.model.backbone.width = 8
-                config.model.head.features = 16
-            else:
-                config.model.backbone.width = 4
-                config.model.backbone.modules = (1, 1, 1)
-                config.model.backbone.blocks = 1
-                config.model.head.features = 60
-            config.model.dtype = "float32"
-            config.method.warmup_steps = 1
-            config.method.max_views = 2
-            config.method.region_size = 8
-            config.method.pixel_size = 80
-            config.method.class_weights = ()
-            config.every = dict(log=1, checkpoint=1, evaluate=2, pictures=2)
-        else:
-            raise ValueError(
-                f"unknown variant {word!r}: use deeplabv3_r101, batch, "
-                "cross_entropy or tiny"
-            )
+    variants.apply(config, words, model=net["model"])
     return config

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from jaxseg import sharding
 from jaxseg.methods.base import Batch, Method
 from jaxseg.metrics.confusion import confusion_matrix
+from jaxseg.models.segmentor import in_order
 from jaxseg.ops.backward import compiler_options
 from jaxseg.protocols.base import Colour, Protocol
 from jaxseg.state import TrainState
@@ -172,8 +173,9 @@ def true_size(batch: Mapping[str, Any]) -> jax.Array:
 
 
 def fill_colour(method: Method) -> Colour:
-    """The colour of padding: what the segmentor subtracts, so all but 0 to it."""
-    red, green, blue = method.segmentor.mean
+    """The RGB colour of padding: what the segmentor subtracts, so all but 0 to it."""
+    segmentor = method.segmentor
+    red, green, blue = in_order(np.asarray(segmentor.mean), segmentor.channel_order)
     return round(red), round(green), round(blue)
 
 

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -71,6 +71,7 @@ def sgd(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     decay_all: bool = True,
+    undecayed: Sequence[str] = (),
     clip_norm: float = 0.0,
     multipliers: Sequence[tuple[str, float]] = (),
 ) -> optax.GradientTransformation:
@@ -82,6 +83,7 @@ def sgd(
         weight_decay: added to the gradient before the momentum.
         decay_all: also decay biases and normalisation scales, as the field's code
             does; otherwise only kernels (arrays of two or more dimensions).
+        undecayed: patterns of parameters without decay all the same, as ("norm",).
         clip_norm: gradients of a sub-network are scaled down to this global norm; 0
             does not clip.
         multipliers: (pattern, factor) pairs on the rate of matching parameters, first
@@ -89,7 +91,7 @@ def sgd(
     """
     return optax.chain(
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
-        optax.add_decayed_weights(weight_decay, None if decay_all else _kernels),
+        optax.add_decayed_weights(weight_decay, _decayed(decay_all, undecayed)),
         optax.trace(decay=momentum),
         scale_by_path(multipliers),
         optax.scale_by_learning_rate(schedule),
@@ -103,6 +105,7 @@ def adamw(
     b2: float = 0.999,
     weight_decay: float = 0.01,
     decay_all: bool = False,
+    undecayed: Sequence[str] = (),
     clip_norm: float = 0.0,
     multipliers: Sequence[tuple[str, float]] = (),
 ) -> optax.GradientTransformation:
@@ -110,7 +113,7 @@ def adamw(
     return optax.chain(
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
         optax.scale_by_adam(b1=b1, b2=b2),
-        optax.add_decayed_weights(weight_decay, None if decay_all else _kernels),
+        optax.add_decayed_weights(weight_decay, _decayed(decay_all, undecayed)),
         scale_by_path(multipliers),
         optax.scale_by_learning_rate(schedule),
     )
@@ -135,5 +138,14 @@ def scale_by_path(
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def _kernels(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+def _decayed(decay_all: bool, undecayed: Sequence[str]) -> Callable[[Any], Any] | None:
+    """The mask of parameters that decay, None for all."""
+    if decay_all and not undecayed:
+        return None
+
+    def decays(path: Any, leaf: Any) -> bool:
+        name = path_name(path)
+        excepted = any(re.search(pattern, name) for pattern in undecayed)
+        return (decay_all or leaf.ndim > 1) and not excepted
+
+    return lambda params: jax.tree_util.tree_map_with_path(decays, params)

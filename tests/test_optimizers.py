@@ -85,3 +85,18 @@ def test_clipping_bounds_the_norm():
     optimizer = optimizers.sgd(optax.constant_schedule(1.0), clip_norm=1.0)
     moved = run(optimizer, jnp.zeros(2), [jnp.array([30.0, 40.0])])
     np.testing.assert_allclose(moved, [-0.6, -0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [optimizers.sgd, optimizers.adamw])
+def test_what_is_named_does_not_decay(make):
+    params = {"norm1": {"bias": jnp.ones(2)}, "fc": {"bias": jnp.ones(2)}}
+    optimizer = make(
+        optax.constant_schedule(1.0),
+        weight_decay=0.5,
+        decay_all=True,
+        undecayed=("norm",),
+    )
+    still = {"norm1": {"bias": jnp.zeros(2)}, "fc": {"bias": jnp.zeros(2)}}
+    moved = run(optimizer, params, [still])
+    np.testing.assert_allclose(moved["norm1"]["bias"], 1.0)
+    np.testing.assert_allclose(moved["fc"]["bias"], 0.5)

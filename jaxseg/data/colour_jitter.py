@@ -1,6 +1,7 @@
 """Random colours and blur, as torchvision and SwAV do them to Pillow's pictures.
 
-Read `jitter` first. All are functions of a uint8 [H, W, 3] RGB picture.
+Read `jitter` first; `distort` is the one that detectors and segmentors are trained
+with. All are functions of a uint8 [H, W, 3] RGB picture.
 """
 
 import numpy as np
@@ -40,6 +41,38 @@ def jitter(
     return image
 
 
+def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Photometric distortion (Liu et al. 2016, SSD), as SegFormer's code has it.
+
+    In order, each with probability 1/2: all levels shifted by up to 32; stretched by
+    0.5 to 1.5 (or, half the time, as the last); the saturation in HSV multiplied by 0.5
+    to 1.5; the hue turned by up to a tenth of the circle. Levels stay within 0..255.
+
+    Args:
+        image: uint8 [H, W, 3].
+        rng: draws nine numbers.
+    """
+    shifts, stretches, first, saturates, turns = rng.random(5) < 0.5
+    shift, factor, saturation, turn = rng.uniform(
+        (-32, 0.5, 0.5, -0.1), (32, 1.5, 1.5, 0.1)
+    )
+    levels = np.arange(256)
+    if shifts:
+        image = _through(levels + shift, image)
+    if stretches and first:
+        image = _through(levels * factor, image)
+    if saturates or turns:
+        hsv = np.array(_picture(image).convert("HSV"))
+        if saturates:
+            hsv[..., 1] = _through(levels * saturation, hsv[..., 1])
+        if turns:
+            hsv[..., 0] += np.uint8(round(turn * 256) % 256)  # wraps around the circle
+        image = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
+    if stretches and not first:
+        image = _through(levels * factor, image)
+    return image
+
+
 def scale_brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiplies all levels: factor * image, within 0..255."""
     return np.asarray(ImageEnhance.Brightness(_picture(image)).enhance(factor))
@@ -74,3 +107,8 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 def _picture(image: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image))
+
+
+def _through(table: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Looks levels 0..255 up in a table, within 0..255 and cut to whole ones."""
+    return np.take(np.clip(table, 0, 255).astype(np.uint8), levels)

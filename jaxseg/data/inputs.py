@@ -256,5 +256,7 @@ def _share(options: Mapping[str, Any]) -> _Shares:
 
 def _mean_colour(config: Mapping[str, Any]) -> tuple[int, int, int]:
     """What the segmentor subtracts, so that padding is (all but) 0 to the network."""
-    red, green, blue = config["model"].get("mean", transforms.MEAN_COLOUR)
+    colour = config["model"].get("mean", transforms.MEAN_COLOUR)
+    in_reverse = config["model"].get("channel_order", "rgb") == "bgr"
+    red, green, blue = colour[::-1] if in_reverse else colour
     return round(red), round(green), round(blue)

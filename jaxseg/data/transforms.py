@@ -1,7 +1,9 @@
 """Augmentation: pure functions of arrays and of a random generator.
 
 Read `train_transform` first. It is the input pipeline of the contrast methods' common
-code base for road scenes: resize, crop, flip, brightness, pad, in this order.
+code base for road scenes: resize, crop, flip, brightness, pad, in this order. With
+`short_side` it is theirs for photographs; with `max_class_share` and `distort` that of
+SegFormer, Segmenter and MaskFormer.
 """
 
 import dataclasses
@@ -10,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.data import labels, pictures
+from jaxseg.data import colour_jitter, labels, pictures
 from jaxseg.data.source import Example
 
 MEAN_COLOUR = (124, 116, 104)  # ImageNet's mean, RGB, as whole grey levels
+TRIES = 10  # windows drawn for `max_class_share`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,9 @@ class TrainTransform:
     aspect: tuple[float, float] = (0.9, 1.1)
     flip: float = 0.5
     brightness: int = 10
+    short_side: int = 0
+    max_class_share: float = 1.0
+    distort: bool = False
     fill: tuple[int, int, int] = MEAN_COLOUR
 
     def __post_init__(self):
@@ -40,6 +46,10 @@ class TrainTransform:
             raise ValueError(f"flip is a probability, got {self.flip}")
         if not 0 <= self.brightness <= 255:
             raise ValueError(f"brightness is 0..255 levels, got {self.brightness}")
+        if self.short_side < 0:
+            raise ValueError(f"short_side is pixels or 0, got {self.short_side}")
+        if not 0 < self.max_class_share <= 1:
+            raise ValueError(f"max_class_share is in (0, 1]: {self.max_class_share}")
         if len(self.fill) != 3 or not all(0 <= level <= 255 for level in self.fill):
             raise ValueError(f"fill is an RGB colour of 0..255, got {self.fill}")
 
@@ -61,6 +71,13 @@ class DeferredTransform(TrainTransform):
     """
 
     canvas: tuple[int, int]
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.distort:
+            raise ValueError(
+                "distort works on the host only: set config.data.augment_on='host'"
+            )
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         """Lays a picture on the canvas, upper left.
@@ -85,6 +102,10 @@ class DeferredTransform(TrainTransform):
             aspect=self.aspect,
             flip=self.flip,
             brightness=self.brightness,
+            short_side=self.short_side,
+        )
+        chosen = vary_window(
+            chosen, label, rng, crop=self.crop, max_class_share=self.max_class_share
         )
         return {
             **example,
@@ -129,6 +150,9 @@ def train_transform(
     flip: float,
     brightness: int,
     fill: tuple[int, int, int],
+    short_side: int = 0,
+    max_class_share: float = 1.0,
+    distort: bool = False,
 ) -> Example:
     """Augments one picture and its mask.
 
@@ -143,6 +167,10 @@ def train_transform(
         brightness: the largest shift, in grey levels, one for all channels.
         fill: the colour around a picture smaller than the crop. The reference pads
             with 0 after normalising, so this is to be the mean that is subtracted.
+        short_side: what `scale` is a multiple of, in pixels; 0 for the picture's own.
+        max_class_share: a window of which one class has more of the labelled pixels is
+            drawn again; see `vary_window`.
+        distort: whether colours change as well; see `colour_jitter.distort`.
 
     Returns:
         image uint8 [*crop, 3], label [*crop], unlabelled outside the picture.
@@ -156,18 +184,19 @@ def train_transform(
         aspect=aspect,
         flip=flip,
         brightness=brightness,
+        short_side=short_side,
     )
-    size, corner = (chosen.height, chosen.width), (chosen.top, chosen.left)
-    rows, columns = (
-        slice(start, start + min(side, wanted))
-        for start, side, wanted in zip(corner, size, crop, strict=True)
-    )
+    chosen = vary_window(chosen, label, rng, crop=crop, max_class_share=max_class_share)
+    size = chosen.height, chosen.width
+    rows, columns = window(chosen, crop)
     # A mask is resized where it is kept only: nearest pixels do not depend on others.
     image = pictures.resize_image(image, size)[rows, columns]
     label = pictures.resize_label(label, size, rows=rows, columns=columns)
     if chosen.flipped:
         image, label = image[:, ::-1], label[:, ::-1]
     image = shift_brightness(image, chosen.shift)
+    if distort:
+        image = colour_jitter.distort(image, rng)
     start = (chosen.above, chosen.before)
     return {
         **example,
@@ -185,6 +214,7 @@ def draw(
     aspect: tuple[float, float],
     flip: float,
     brightness: int,
+    short_side: int = 0,
 ) -> Choices:
     """Draws all that is random in `train_transform`, whose arguments these are.
 
@@ -196,8 +226,10 @@ def draw(
         aspect: a range.
         flip: a probability.
         brightness: the largest shift.
+        short_side: pixels, or 0.
     """
-    new_size = resized_size(size, rng.uniform(*scale), rng.uniform(*aspect))
+    unit = short_side / min(size) if short_side else 1.0
+    new_size = resized_size(size, unit * rng.uniform(*scale), rng.uniform(*aspect))
     kept = np.minimum(new_size, crop)
     top, left = offset(np.subtract(new_size, kept), rng.random(2))
     flipped = rng.random() < flip
@@ -205,6 +237,53 @@ def draw(
     above, before = offset(np.subtract(crop, kept), rng.random(2))
     numbers = (*new_size, top, left, flipped, shift, above, before)
     return Choices(*map(int, numbers))
+
+
+def vary_window(
+    chosen: Choices,
+    label: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    crop: tuple[int, int],
+    max_class_share: float,
+) -> Choices:
+    """Moves the window while one class has too much of it, at most `TRIES` times.
+
+    As in the code that SegFormer and Segmenter build on, a window needs two classes,
+    and the one after the last try is taken as it is.
+
+    Args:
+        chosen: with a window, that of the first try.
+        label: [H, W] ids of the picture, before it is resized.
+        rng: gives two numbers for each further window.
+        crop: height and width of the result.
+        max_class_share: of the labelled pixels; 1 leaves the window where it is.
+    """
+    if max_class_share == 1:
+        return chosen
+    size = chosen.height, chosen.width
+    room = np.maximum(np.subtract(size, crop), 0)
+    ignored = labels.ignored_id(label.dtype)
+    for _ in range(TRIES):
+        rows, columns = window(chosen, crop)
+        ids = pictures.resize_label(label, size, rows=rows, columns=columns)
+        counts = np.unique_counts(ids[ids != ignored]).counts
+        if len(counts) > 1 and counts.max() < max_class_share * counts.sum():
+            break
+        top, left = offset(room, rng.random(2))
+        chosen = chosen._replace(top=int(top), left=int(left))
+    return chosen
+
+
+def window(chosen: Choices, crop: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of the resized picture that are kept."""
+    rows, columns = (
+        slice(start, start + min(side, wanted))
+        for start, side, wanted in zip(
+            (chosen.top, chosen.left), (chosen.height, chosen.width), crop, strict=True
+        )
+    )
+    return rows, columns
 
 
 def resized_size(size: tuple[int, ...], scale: float, aspect: float) -> tuple[int, int]:

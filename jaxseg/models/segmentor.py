@@ -56,8 +56,11 @@ class Segmentor(nn.Module):
         size_divisor: the backbone pads images to multiples of this, as Segmenter's
             does: the logits are enlarged to that size, and the padding is cut off.
         classifier_bias: whether the classifiers have a bias.
-        mean: of the pixels' red, green and blue, in units of 0..255.
-        std: their standard deviations, in the same units.
+        channel_order: "rgb", or "bgr" for weights trained on pictures that OpenCV read:
+            the channels are turned round first.
+        mean: of the pixels' channels in that order, in units of 0..255. PiCo's authors
+            have HRNet's order "bgr" and the usual mean and std of "rgb".
+        std: their standard deviations, in the same order and units.
         dtype: of the computation; parameters, statistics and logits are float32.
     """
 
@@ -69,6 +72,7 @@ class Segmentor(nn.Module):
     align_corners: bool = False
     size_divisor: int = 1
     classifier_bias: bool = True
+    channel_order: str = "rgb"
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     dtype: Any = "float32"
@@ -155,7 +159,8 @@ class Segmentor(nn.Module):
         return logits[:, :height, :width]
 
     def stages(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
-        """The backbone's maps of raw images [B, H, W, 3], shallow to deep."""
+        """The backbone's maps of raw RGB images [B, H, W, 3], shallow to deep."""
+        image = in_order(image, self.channel_order)
         mean = jnp.asarray(self.mean, jnp.float32)
         std = jnp.asarray(self.std, jnp.float32)
         normalised = (image.astype(jnp.float32) - mean) / std
@@ -164,3 +169,14 @@ class Segmentor(nn.Module):
     def classify(self, features: jax.Array) -> jax.Array:
         """Float32 logits [B, h, w, C] of features [B, h, w, D], generated ones too."""
         return self.classifier(features).astype(jnp.float32)
+
+
+def in_order(colours: Any, channel_order: str) -> Any:
+    """Turns RGB colours [..., 3] into the order that a segmentor reads, or back.
+
+    Raises:
+        ValueError: if the order is neither "rgb" nor "bgr".
+    """
+    if channel_order not in ("rgb", "bgr"):
+        raise ValueError(f"channel_order is {channel_order!r}; use 'rgb' or 'bgr'")
+    return colours if channel_order == "rgb" else colours[..., ::-1]

@@ -96,3 +96,48 @@ def test_no_strength_changes_colours_by_rounding_only():
     still = dict.fromkeys(STRENGTHS, 0.0)
     found = colour_jitter.jitter(IMAGE, np.random.default_rng(0), **still)
     assert_near(found, IMAGE.astype(float), levels=8)  # HSV and back
+
+
+class Drawn:
+    """A generator that gives the coins and amounts it was made with."""
+
+    def __init__(self, coins, amounts):
+        self.coins, self.amounts = np.where(coins, 0.0, 1.0), amounts
+
+    def random(self, count):
+        assert count == len(self.coins)
+        return self.coins
+
+    def uniform(self, low, high):
+        return np.clip(self.amounts, low, high)
+
+
+@pytest.mark.parametrize(
+    ("coins", "expected"),
+    [
+        ((0, 0, 0, 0, 0), lambda x: x),
+        ((1, 0, 0, 0, 0), lambda x: x + 20),
+        ((0, 1, 1, 0, 0), lambda x: 1.3 * x),
+        ((1, 1, 1, 0, 0), lambda x: 1.3 * np.clip(x + 20, 0, 255)),
+        ((1, 1, 0, 0, 0), lambda x: 1.3 * np.clip(x + 20, 0, 255)),
+    ],
+)
+def test_distortion_shifts_and_stretches_by_chance(coins, expected):
+    found = colour_jitter.distort(IMAGE, Drawn(coins, (20, 1.3, 0.7, 0.08)))
+    assert_near(found, expected(IMAGE.astype(float)), levels=1.3)
+
+
+def test_distortion_turns_hue_and_thins_colours_in_hsv():
+    found = colour_jitter.distort(IMAGE, Drawn((0, 0, 0, 1, 1), (0, 1, 0.6, 0.05)))
+    for pixel, result in zip(IMAGE.reshape(-1, 3), found.reshape(-1, 3), strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(pixel / 255))
+        expected = colorsys.hsv_to_rgb((hue + 13 / 256) % 1, 0.6 * saturation, value)
+        np.testing.assert_allclose(result, np.multiply(expected, 255), atol=8)
+
+
+def test_distortion_depends_on_the_generator_alone():
+    one, same, other = (
+        colour_jitter.distort(IMAGE, np.random.default_rng(seed)) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()

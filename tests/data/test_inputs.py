@@ -25,11 +25,15 @@ def test_the_seed_of_the_run_orders_the_pictures():
     assert (one["image"] != other["image"]).any()
 
 
-def test_padding_has_the_colour_that_the_model_subtracts():
+@pytest.mark.parametrize(
+    ("order", "colour"), [("rgb", (10, 20, 30)), ("bgr", (30, 20, 10))]
+)
+def test_padding_has_the_colour_that_the_model_subtracts(order, colour):
     config = make_config(data__crop=(64, 64), model__mean=(10.0, 20.4, 30.0))
+    config["model"]["channel_order"] = order
     config["data"] |= dict(scale=(1.0, 1.0), aspect=(1.0, 1.0), brightness=0)
     batch = first(config)
-    padded = (batch["label"] == 255) & (batch["image"] == (10, 20, 30)).all(-1)
+    padded = (batch["label"] == 255) & (batch["image"] == colour).all(-1)
     assert padded.mean() > 0.45
 
 

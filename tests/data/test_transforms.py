@@ -10,6 +10,7 @@ from jaxseg.data.transforms import (
     pad,
     resized_size,
     shift_brightness,
+    vary_window,
 )
 
 STILL = dict(scale=(1, 1), aspect=(1, 1), flip=0.0, brightness=0)
@@ -190,3 +191,84 @@ def test_what_else_an_example_holds_is_kept():
 def test_settings_without_sense_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         TrainTransform(**({"crop": (4, 4)} | setting))
+
+
+def test_the_scale_is_of_the_short_side():
+    chosen = [
+        draw(
+            size,
+            np.random.default_rng(0),
+            crop=(8, 8),
+            scale=(0.5, 0.5),
+            aspect=(1, 1),
+            flip=0.0,
+            brightness=0,
+            short_side=40,
+        )
+        for size in ((20, 30), (60, 10))
+    ]
+    assert [(c.height, c.width) for c in chosen] == [(20, 30), (120, 20)]
+
+
+def half_of_one_class():
+    label = np.zeros((20, 60), np.uint8)
+    label[:, 30:] = np.random.default_rng(1).integers(1, 5, (20, 30))
+    return {"image": np.zeros((20, 60, 3), np.uint8), "label": label}
+
+
+def largest_share(label):
+    counts = np.bincount(label[label != 255])
+    return counts.max() / counts.sum()
+
+
+def test_windows_that_one_class_fills_are_drawn_again():
+    settings = dict(crop=(10, 10)) | STILL
+    plain, varied = (
+        [
+            largest_share(
+                apply(half_of_one_class(), seed, max_class_share=share, **settings)[
+                    "label"
+                ]
+            )
+            for seed in range(40)
+        ]
+        for share in (1.0, 0.75)
+    )
+    assert np.mean(np.greater(plain, 0.75)) > 0.3
+    assert np.mean(np.greater(varied, 0.75)) == 0
+
+
+def test_a_picture_of_one_class_keeps_its_last_window():
+    given = half_of_one_class()
+    given["label"][:] = 3
+    assert (apply(given, max_class_share=0.5, **STILL)["label"] == 3).all()
+
+
+def test_windows_that_are_varied_do_not_change_the_rest():
+    settings = STILL | dict(scale=(0.5, 1.0))
+    size = [
+        draw(
+            (20, 60),
+            np.random.default_rng(seed),
+            crop=(10, 10),
+            **settings,
+        )
+        for seed in range(3)
+    ]
+    for seed, chosen in enumerate(size):
+        rng = np.random.default_rng(seed)
+        label = half_of_one_class()["label"]
+        moved = vary_window(chosen, label, rng, crop=(10, 10), max_class_share=0.5)
+        assert moved._replace(top=chosen.top, left=chosen.left) == chosen
+
+
+def test_distortion_changes_colours_and_no_label():
+    plain, distorted = apply(seed=3, **STILL), apply(seed=3, distort=True, **STILL)
+    np.testing.assert_array_equal(plain["label"], distorted["label"])
+    assert (plain["image"] != distorted["image"]).any()
+
+
+@pytest.mark.parametrize("wrong", [dict(short_side=-1), dict(max_class_share=0)])
+def test_settings_of_photographs_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrainTransform(crop=(8, 8), **wrong)

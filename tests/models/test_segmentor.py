@@ -72,6 +72,16 @@ def test_normalises_as_its_first_step(variables, apply, image):
     np.testing.assert_allclose(apply(image).stages[-1], stages[-1], atol=1e-4)
 
 
+def test_blue_first_turns_the_channels_round_before_the_constants(
+    variables, apply, image
+):
+    blue_first = tiny(channel_order="bgr")
+    found = blue_first.apply(variables, image[..., ::-1], train=False)
+    np.testing.assert_allclose(found.logits, apply(image).logits, atol=1e-5)
+    with pytest.raises(ValueError, match="'rgb' or 'bgr'"):
+        tiny(channel_order="brg").apply(variables, image, train=False)
+
+
 def test_classify_maps_features_to_the_coarse_logits(variables, apply, image):
     outputs = apply(image)
     logits = tiny().apply(variables, outputs.features, method="classify")

@@ -159,3 +159,16 @@ def test_a_config_gives_the_same_batch_by_either_way():
 def test_settings_without_sense_are_refused(data, message):
     with pytest.raises((ConfigError, ValueError), match=message):
         batches_of(**data)
+
+
+def test_short_sides_and_varied_windows_are_the_hosts():
+    examples = [example(seed) for seed in range(4)]
+    settings = dict(crop=(24, 32), short_side=30, max_class_share=0.12)
+    _, on_the_host = on_host(examples, **settings)
+    _, found = on_device(examples, **settings)
+    np.testing.assert_array_equal(found, on_the_host)
+
+
+def test_distortion_is_refused_on_the_device():
+    with pytest.raises(ValueError, match="augment_on='host'"):
+        DeferredTransform(crop=(8, 8), canvas=(64, 80), distort=True)
