@@ -4,13 +4,15 @@ The step is written for the global batch, as if on one device; `jax.jit` with th
 shardings of this module spreads it. This is the only module that names a mesh axis.
 """
 
+import itertools
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxseg.config import ConfigError
@@ -176,3 +178,81 @@ class Prefetch:
             raise self._error
         batch, self.skipped = self._placed.popleft()
         return batch
+
+
+class OverSlots(NamedTuple):
+    """How what was found in each device's slots of a bank is joined."""
+
+    sum: Callable[[Any], Any]
+    max: Callable[[Any], Any]
+
+
+def read_bank(
+    find: Callable[..., Any],
+    rows: Sequence[jax.Array],
+    values: jax.Array,
+    filled: jax.Array,
+) -> Any:
+    """Compares rows with a bank on the devices, by where the bank is.
+
+    Where `config.sharding` splits the slots of a bank, every device compares all rows
+    with the slots that it has; nothing as large as the bank travels. Else every device
+    compares its share of the rows with the bank, of which it has all. Which of the two
+    is known only when a step is compiled, so it is decided then.
+
+    Args:
+        find: `find(*rows, values, filled, over_slots)` gives arrays [A, ...], which it
+            has joined by `over_slots` (`OverSlots`). It is not differentiated.
+        rows: [A, ...] each.
+        values: [C, M, D].
+        filled: [C, M].
+
+    Returns:
+        What `find` gives of all rows and all slots.
+    """
+    whole = OverSlots(lambda x: x, lambda x: x)
+
+    def partition(mesh: Mesh, arguments: Any, results: Any) -> Any:
+        of_values = arguments[-2].sharding.spec
+        slots = of_values[1] if len(of_values) > 1 else None
+        every = PartitionSpec()
+        of_rows, of_bank, over_slots = every, (every, every), whole
+        if slots is not None:
+            of_bank = (PartitionSpec(None, slots),) * 2
+            over_slots = OverSlots(
+                lambda x: jax.lax.psum(x, slots), lambda x: jax.lax.pmax(x, slots)
+            )
+        elif len(rows[0]) % mesh.size == 0:
+            of_rows = PartitionSpec(DATA)
+
+        def on_device(*shares: jax.Array) -> Any:
+            return find(*shares, over_slots)
+
+        place = [NamedSharding(mesh, of_rows)] * len(rows)
+        place += [NamedSharding(mesh, spec) for spec in of_bank]
+        out = jax.tree.map(lambda _: NamedSharding(mesh, of_rows), results)
+        return mesh, on_device, out, tuple(place)
+
+    def on_one(*arguments: jax.Array) -> Any:
+        return find(*arguments, whole)
+
+    arguments = (*rows, values, filled)
+    found = jax.eval_shape(on_one, *arguments)
+    placed = custom_partitioning(on_one)
+    placed.def_partition(partition, sharding_rule=_by_rows(arguments, found))
+    return placed(*arguments)
+
+
+def _by_rows(arguments: Sequence[jax.Array], found: Any) -> str:
+    """Tells the compiler that rows stay rows: "a b, a, c m d, e f -> a, a"."""
+    names = (f"n{i}" for i in itertools.count())
+
+    def dimensions(array: Any, *, is_row: bool) -> str:
+        fresh = list(itertools.islice(names, array.ndim - is_row))
+        return " ".join(["rows"] * is_row + fresh)
+
+    *rows, values, filled = arguments
+    given = [dimensions(array, is_row=True) for array in rows]
+    given += [dimensions(array, is_row=False) for array in (values, filled)]
+    results = [dimensions(array, is_row=True) for array in jax.tree.leaves(found)]
+    return f"{', '.join(given)} -> {', '.join(results)}"

@@ -13,6 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxseg import sharding
+from jaxseg.sharding import OverSlots
+
 # Stands for log 0: far below any score, yet finite, so that gradients stay so.
 LOW = -1e30
 # Entries that are compared at a time: large enough for matrix units, small enough for
@@ -48,6 +51,23 @@ def negatives(
 
 
 def _negatives(anchors, labels, values, filled, temperature, with_gradient: bool):
+    find = functools.partial(
+        _find_negatives, temperature=temperature, with_gradient=with_gradient
+    )
+    return sharding.read_bank(find, (anchors, labels), values, filled)
+
+
+def _find_negatives(
+    anchors: jax.Array,
+    labels: jax.Array,
+    values: jax.Array,
+    filled: jax.Array,
+    over_slots: OverSlots,
+    *,
+    temperature: float,
+    with_gradient: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Log-sum-exp, highest score, and the former's gradient, [A, D] or [A, 0]."""
     num_classes, length, dim = values.shape
     block = min(BLOCK, length)
     num_blocks = -(-length // block)
@@ -80,7 +100,11 @@ def _negatives(anchors, labels, values, filled, temperature, with_gradient: bool
         jnp.zeros((len(anchors), dim if with_gradient else 0), jnp.float32),
     )
     indices = jnp.arange(num_classes * num_blocks)
-    (top, total, mean_key), _ = jax.lax.scan(add_block, start, indices)
+    (found, total, mean_key), _ = jax.lax.scan(add_block, start, indices)
+    top = over_slots.max(found)
+    kept = jnp.exp(found - jnp.maximum(top, LOW / 10))
+    total = over_slots.sum(total * kept)
+    mean_key = over_slots.sum(mean_key * kept[:, None])
     there = total > 0
     total = jnp.where(there, total, 1.0)
     lse = jnp.where(there, top + jnp.log(total), LOW)
@@ -132,6 +156,23 @@ def positives(
 
 
 def _positives_forward(anchors, labels, lse, values, filled, temperature):
+    find = functools.partial(_find_positives, temperature=temperature)
+    rows = (anchors, labels, lse)
+    losses, scores, *gradients = sharding.read_bank(find, rows, values, filled)
+    return (losses, scores), gradients
+
+
+def _find_positives(
+    anchors: jax.Array,
+    labels: jax.Array,
+    lse: jax.Array,
+    values: jax.Array,
+    filled: jax.Array,
+    over_slots: OverSlots,
+    *,
+    temperature: float,
+) -> tuple[jax.Array, ...]:
+    """Sums of losses and scores, and the former's gradients: by lse, by anchors."""
     num_classes, _, dim = values.shape
     # Anchors of a class lie side by side, so that each tile meets one class only.
     order = jnp.argsort(labels)
@@ -161,8 +202,9 @@ def _positives_forward(anchors, labels, lse, values, filled, temperature):
     per_anchor = jnp.zeros(len(anchors), jnp.float32)
     start = (per_anchor, per_anchor, per_anchor, jnp.zeros((len(anchors), dim)))
     inputs = (edges[:-1], edges[1:], values, filled)
-    (losses, scores, of_lse, of_anchors), _ = jax.lax.scan(of_class, start, inputs)
-    return (losses, scores), (of_lse, of_anchors.astype(anchors.dtype))
+    sums, _ = jax.lax.scan(of_class, start, inputs)
+    losses, scores, of_lse, of_anchors = over_slots.sum(sums)
+    return losses, scores, of_lse, of_anchors.astype(anchors.dtype)
 
 
 def _compare(rows, lse, keys, there, temperature: float) -> tuple[jax.Array, ...]:
