@@ -198,7 +198,8 @@ def read_bank(
     Where `config.sharding` splits the slots of a bank, every device compares all rows
     with the slots that it has; nothing as large as the bank travels. Else every device
     compares its share of the rows with the bank, of which it has all. Which of the two
-    is known only when a step is compiled, so it is decided then.
+    is known only when a step is compiled, so it is decided then. Outside of a mesh
+    (`jax.set_mesh`) there is nothing to decide.
 
     Args:
         find: `find(*rows, values, filled, over_slots)` gives arrays [A, ...], which it
@@ -211,16 +212,17 @@ def read_bank(
         What `find` gives of all rows and all slots.
     """
     whole = OverSlots(lambda x: x, lambda x: x)
+    if jax.sharding.get_abstract_mesh().empty:
+        return find(*rows, values, filled, whole)
 
     def partition(mesh: Mesh, arguments: Any, results: Any) -> Any:
-        of_values = arguments[-2].sharding.spec
-        slots = of_values[1] if len(of_values) > 1 else None
-        every = PartitionSpec()
-        of_rows, of_bank, over_slots = every, (every, every), whole
-        if slots is not None:
-            of_bank = (PartitionSpec(None, slots),) * 2
+        _, length, _ = values.shape
+        _, of_device, _ = arguments[-2].sharding.shard_shape(values.shape)
+        of_rows, of_bank, over_slots = PartitionSpec(), PartitionSpec(), whole
+        if of_device * mesh.size == length and mesh.size > 1:
+            of_bank = PartitionSpec(None, DATA)
             over_slots = OverSlots(
-                lambda x: jax.lax.psum(x, slots), lambda x: jax.lax.pmax(x, slots)
+                lambda x: jax.lax.psum(x, DATA), lambda x: jax.lax.pmax(x, DATA)
             )
         elif len(rows[0]) % mesh.size == 0:
             of_rows = PartitionSpec(DATA)
@@ -228,19 +230,21 @@ def read_bank(
         def on_device(*shares: jax.Array) -> Any:
             return find(*shares, over_slots)
 
-        place = [NamedSharding(mesh, of_rows)] * len(rows)
-        place += [NamedSharding(mesh, spec) for spec in of_bank]
-        out = jax.tree.map(lambda _: NamedSharding(mesh, of_rows), results)
-        return mesh, on_device, out, tuple(place)
+        specs = [of_rows] * len(rows) + [of_bank] * 2
+        places = tuple(NamedSharding(mesh, spec) for spec in specs)
+        found = jax.tree.map(lambda _: NamedSharding(mesh, of_rows), results)
+        return mesh, on_device, found, places
 
     def on_one(*arguments: jax.Array) -> Any:
         return find(*arguments, whole)
 
     arguments = (*rows, values, filled)
-    found = jax.eval_shape(on_one, *arguments)
-    placed = custom_partitioning(on_one)
-    placed.def_partition(partition, sharding_rule=_by_rows(arguments, found))
-    return placed(*arguments)
+    read = custom_partitioning(on_one)
+    rule = _by_rows(arguments, jax.eval_shape(on_one, *arguments))
+    # Shardings as they are: rows may be split over a part of the devices, which no
+    # `PartitionSpec` of this mesh says.
+    read.def_partition(partition, sharding_rule=rule, decode_shardings=False)
+    return read(*arguments)
 
 
 def _by_rows(arguments: Sequence[jax.Array], found: Any) -> str:

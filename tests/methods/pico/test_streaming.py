@@ -95,25 +95,27 @@ def contrast(anchors, labels, values, filled):
 def negatives(anchors, labels, values, filled, weights):
     """What the function gives, and the gradient of its weighted sum."""
 
-    def total(anchors):
+    def total(anchors, labels, values, filled):
         lse, top = streaming.negatives(anchors, labels, values, filled, TEMPERATURE)
         return jnp.vdot(weights, lse), (lse, top)
 
-    gradient, (lse, top) = jax.jit(jax.grad(total, has_aux=True))(anchors)
-    return lse, top, gradient
+    gradient = jax.jit(jax.grad(total, has_aux=True))
+    of_anchors, (lse, top) = gradient(anchors, labels, values, filled)
+    return lse, top, of_anchors
 
 
 def positives(anchors, labels, lse, values, filled, weights):
     """What the function gives, and the gradients of its weighted sum."""
 
-    def total(anchors, lse):
+    def total(anchors, lse, labels, values, filled):
         losses, scores = streaming.positives(
             anchors, labels, lse, values, filled, TEMPERATURE
         )
         return jnp.vdot(weights, losses), (losses, scores)
 
     gradient = jax.grad(total, argnums=(0, 1), has_aux=True)
-    (of_anchors, of_lse), (losses, scores) = jax.jit(gradient)(anchors, lse)
+    inputs = (anchors, lse, labels, values, filled)
+    (of_anchors, of_lse), (losses, scores) = jax.jit(gradient)(*inputs)
     return losses, scores, of_anchors, of_lse
 
 
