@@ -199,7 +199,9 @@ def read_bank(
     with the slots that it has; nothing as large as the bank travels. Else every device
     compares its share of the rows with the bank, of which it has all. Which of the two
     is known only when a step is compiled, so it is decided then. Outside of a mesh
-    (`jax.set_mesh`) there is nothing to decide.
+    (`jax.set_mesh`) there is nothing to decide. (Hence the cache of compiled programs
+    does not serve a program of several devices that has this: its key would hold where
+    in memory the decision is.)
 
     Args:
         find: `find(*rows, values, filled, over_slots)` gives arrays [A, ...], which it

@@ -31,24 +31,24 @@ from tests.methods.pico.test_streaming import (
 
 RULE = ("memory/.*/values", (None, "data"))
 SIZES = dict(method__region_size=8, method__pixel_size=24, method__warmup_steps=0)
+MORE = np.arange(24) % 17  # anchors, so that eight devices share them evenly
 
 
 def split_inputs(num_devices, case):
     """A bank of 16 slots whose last ones are empty, split; and 24 anchors of it."""
     anchors, labels, values, filled = random_inputs(case)
-    more = np.arange(24) % 17
     mesh = sharding.make_mesh(num_devices)
     target = {"memory": {"pixel": {"values": jnp.zeros((4, 16, 6))}}}
     placed = sharding.place_state(target, mesh, [RULE])["memory"]["pixel"]["values"]
     values = jnp.pad(values, ((0, 0), (0, 3), (0, 0)))
     filled = jnp.pad(filled, ((0, 0), (0, 3)))
-    return anchors[more], labels[more], jax.device_put(values, placed), filled
+    return anchors[MORE], labels[MORE], jax.device_put(values, placed), filled
 
 
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
 @pytest.mark.parametrize("case", ["partly filled", "empty bank"])
 def test_negatives_of_all_devices_equal_a_dense_version(num_devices, case):
-    inputs, weights = split_inputs(num_devices, case), some_weights()[np.arange(24) % 17]
+    inputs, weights = split_inputs(num_devices, case), some_weights()[MORE]
     lse, top, gradient = dense_negatives(*inputs)
     dense = (lse, top, gradient * np.asarray(weights)[:, None])
     counts = np.asarray(inputs[1]) >= 0
@@ -63,7 +63,7 @@ def test_negatives_of_all_devices_equal_a_dense_version(num_devices, case):
 def test_positives_of_all_devices_equal_a_dense_version(num_devices, case):
     anchors, labels, *bank = split_inputs(num_devices, case)
     lse = dense_negatives(anchors, labels, *bank)[0].astype(np.float32)
-    inputs, weights = (anchors, labels, lse, *bank), some_weights()[np.arange(24) % 17]
+    inputs, weights = (anchors, labels, lse, *bank), some_weights()[MORE]
     losses, scores, of_anchors, of_lse = dense_positives(*inputs)
     w = np.asarray(weights)
     dense = (losses, scores, of_anchors * w[:, None], of_lse * w)
