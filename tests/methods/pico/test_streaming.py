@@ -220,14 +220,28 @@ def test_scores_are_constants_for_the_gradient():
     assert not np.any(jax.jit(jax.grad(watched))(anchors))
 
 
-def test_no_matrix_of_anchors_times_entries_is_in_the_program():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_matrix_of_anchors_times_entries_is_in_the_program(dtype):
     a, c, m, d = 512, 8, 8192, 16
     shapes = (
         jax.ShapeDtypeStruct((a, d), "float32"),
         jax.ShapeDtypeStruct((a,), "int32"),
-        jax.ShapeDtypeStruct((c, m, d), "float32"),
+        jax.ShapeDtypeStruct((c, m, d), dtype),
         jax.ShapeDtypeStruct((c, m), "bool"),
     )
     compiled = jax.jit(jax.value_and_grad(contrast)).lower(*shapes).compile()
     matrix = a * c * m * 4
     assert compiled.memory_analysis().temp_size_in_bytes < matrix / 4
+
+
+def test_no_copy_of_a_bank_in_float32_is_in_the_program():
+    a, c, m, d = 8, 8, 8192, 64
+    shapes = (
+        jax.ShapeDtypeStruct((a, d), "float32"),
+        jax.ShapeDtypeStruct((a,), "int32"),
+        jax.ShapeDtypeStruct((c, m, d), "bfloat16"),
+        jax.ShapeDtypeStruct((c, m), "bool"),
+    )
+    compiled = jax.jit(jax.value_and_grad(contrast)).lower(*shapes).compile()
+    in_float32 = c * m * d * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.75 * in_float32
