@@ -18,8 +18,8 @@ from jaxseg.sharding import OverSlots
 
 # Stands for log 0: far below any score, yet finite, so that gradients stay so.
 LOW = -1e30
-# Most entries that are compared at a time: large enough for matrix units, small enough for
-# the scores of 1024 anchors to stay in a CPU's cache.
+# Most entries that are compared at a time: large enough for matrix units, small enough
+# for the scores of 1024 anchors to stay in a CPU's cache.
 BLOCK = 2_048
 # Anchors of one class that are compared with their class at a time.
 TILE = 64

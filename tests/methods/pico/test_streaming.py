@@ -235,7 +235,7 @@ def test_no_matrix_of_anchors_times_entries_is_in_the_program(dtype):
 
 
 def test_no_copy_of_a_bank_in_float32_is_in_the_program():
-    a, c, m, d = 8, 8, 8192, 64
+    a, c, m, d = 8, 64, 1024, 64
     shapes = (
         jax.ShapeDtypeStruct((a, d), "float32"),
         jax.ShapeDtypeStruct((a,), "int32"),
