@@ -4,13 +4,15 @@ The step is written for the global batch, as if on one device; `jax.jit` with th
 shardings of this module spreads it. This is the only module that names a mesh axis.
 """
 
+import itertools
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxseg.config import ConfigError
@@ -176,3 +178,87 @@ class Prefetch:
             raise self._error
         batch, self.skipped = self._placed.popleft()
         return batch
+
+
+class OverSlots(NamedTuple):
+    """How what was found in each device's slots of a bank is joined."""
+
+    sum: Callable[[Any], Any]
+    max: Callable[[Any], Any]
+
+
+def read_bank(
+    find: Callable[..., Any],
+    rows: Sequence[jax.Array],
+    values: jax.Array,
+    filled: jax.Array,
+) -> Any:
+    """Compares rows with a bank on the devices, by where the bank is.
+
+    Where `config.sharding` splits the slots of a bank, every device compares all rows
+    with the slots that it has; nothing as large as the bank travels. Else every device
+    compares its share of the rows with the bank, of which it has all. Which of the two
+    is known only when a step is compiled, so it is decided then. Outside of a mesh
+    (`jax.set_mesh`) there is nothing to decide. (Hence the cache of compiled programs
+    does not serve a program of several devices that has this: its key would hold where
+    in memory the decision is.)
+
+    Args:
+        find: `find(*rows, values, filled, over_slots)` gives arrays [A, ...], which it
+            has joined by `over_slots` (`OverSlots`). It is not differentiated.
+        rows: [A, ...] each.
+        values: [C, M, D].
+        filled: [C, M].
+
+    Returns:
+        What `find` gives of all rows and all slots.
+    """
+    whole = OverSlots(lambda x: x, lambda x: x)
+    if jax.sharding.get_abstract_mesh().empty:
+        return find(*rows, values, filled, whole)
+
+    def partition(mesh: Mesh, arguments: Any, results: Any) -> Any:
+        _, length, _ = values.shape
+        _, of_device, _ = arguments[-2].sharding.shard_shape(values.shape)
+        of_rows, of_bank, over_slots = PartitionSpec(), PartitionSpec(), whole
+        if of_device * mesh.size == length and mesh.size > 1:
+            of_bank = PartitionSpec(None, DATA)
+            over_slots = OverSlots(
+                lambda x: jax.lax.psum(x, DATA), lambda x: jax.lax.pmax(x, DATA)
+            )
+        elif len(rows[0]) % mesh.size == 0:
+            of_rows = PartitionSpec(DATA)
+
+        def on_device(*shares: jax.Array) -> Any:
+            return find(*shares, over_slots)
+
+        specs = [of_rows] * len(rows) + [of_bank] * 2
+        places = tuple(NamedSharding(mesh, spec) for spec in specs)
+        found = jax.tree.map(lambda _: NamedSharding(mesh, of_rows), results)
+        return mesh, on_device, found, places
+
+    def on_one(*arguments: jax.Array) -> Any:
+        return find(*arguments, whole)
+
+    arguments = (*rows, values, filled)
+    read = custom_partitioning(on_one)
+    rule = _by_rows(arguments, jax.eval_shape(on_one, *arguments))
+    # Shardings as they are: rows may be split over a part of the devices, which no
+    # `PartitionSpec` of this mesh says.
+    read.def_partition(partition, sharding_rule=rule, decode_shardings=False)
+    return read(*arguments)
+
+
+def _by_rows(arguments: Sequence[jax.Array], found: Any) -> str:
+    """Tells the compiler that rows stay rows: "a b, a, c m d, e f -> a, a"."""
+    names = (f"n{i}" for i in itertools.count())
+
+    def dimensions(array: Any, *, is_row: bool) -> str:
+        fresh = list(itertools.islice(names, array.ndim - is_row))
+        return " ".join(["rows"] * is_row + fresh)
+
+    *rows, values, filled = arguments
+    given = [dimensions(array, is_row=True) for array in rows]
+    given += [dimensions(array, is_row=False) for array in (values, filled)]
+    results = [dimensions(array, is_row=True) for array in jax.tree.leaves(found)]
+    return f"{', '.join(given)} -> {', '.join(results)}"

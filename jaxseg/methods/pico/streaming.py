@@ -13,10 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxseg import sharding
+from jaxseg.sharding import OverSlots
+
 # Stands for log 0: far below any score, yet finite, so that gradients stay so.
 LOW = -1e30
-# Entries that are compared at a time: large enough for matrix units, small enough for
-# the scores of 1024 anchors to stay in a CPU's cache.
+# Most entries that are compared at a time: large enough for matrix units, small enough
+# for the scores of 1024 anchors to stay in a CPU's cache.
 BLOCK = 2_048
 # Anchors of one class that are compared with their class at a time.
 TILE = 64
@@ -48,17 +51,35 @@ def negatives(
 
 
 def _negatives(anchors, labels, values, filled, temperature, with_gradient: bool):
+    find = functools.partial(
+        _find_negatives, temperature=temperature, with_gradient=with_gradient
+    )
+    return sharding.read_bank(find, (anchors, labels), values, filled)
+
+
+def _find_negatives(
+    anchors: jax.Array,
+    labels: jax.Array,
+    values: jax.Array,
+    filled: jax.Array,
+    over_slots: OverSlots,
+    *,
+    temperature: float,
+    with_gradient: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Log-sum-exp, highest score, and the former's gradient, [A, D] or [A, 0]."""
     num_classes, length, dim = values.shape
-    block = min(BLOCK, length)
-    num_blocks = -(-length // block)
-    rows = jnp.asarray(anchors, values.dtype)
+    num_blocks = -(-length // BLOCK)
+    block = -(-length // num_blocks)  # evenly, so that little is compared twice
+    rows, bits = jnp.asarray(anchors, values.dtype), _bits(values)
 
     def add_block(carry: Any, index: jax.Array) -> tuple[Any, None]:
         top, total, mean_key = carry
         class_id, number = index // num_blocks, index % num_blocks
         # The last block is moved to end with the bank; what it shares does not count.
         start = jnp.minimum(number * block, length - block)
-        keys = jax.lax.dynamic_slice(values, (class_id, start, 0), (1, block, dim))[0]
+        keys = jax.lax.dynamic_slice(bits, (class_id, start, 0), (1, block, dim))[0]
+        keys = _numbers(keys, values.dtype)
         there = jax.lax.dynamic_slice(filled, (class_id, start), (1, block))[0]
         there &= start + jnp.arange(block) >= number * block
         scores = _dot(rows, keys.T) / temperature  # [A, block]
@@ -80,7 +101,11 @@ def _negatives(anchors, labels, values, filled, temperature, with_gradient: bool
         jnp.zeros((len(anchors), dim if with_gradient else 0), jnp.float32),
     )
     indices = jnp.arange(num_classes * num_blocks)
-    (top, total, mean_key), _ = jax.lax.scan(add_block, start, indices)
+    (found, total, mean_key), _ = jax.lax.scan(add_block, start, indices)
+    top = over_slots.max(found)
+    kept = jnp.exp(found - jnp.maximum(top, LOW / 10))
+    total = over_slots.sum(total * kept)
+    mean_key = over_slots.sum(mean_key * kept[:, None])
     there = total > 0
     total = jnp.where(there, total, 1.0)
     lse = jnp.where(there, top + jnp.log(total), LOW)
@@ -132,6 +157,23 @@ def positives(
 
 
 def _positives_forward(anchors, labels, lse, values, filled, temperature):
+    find = functools.partial(_find_positives, temperature=temperature)
+    rows = (anchors, labels, lse)
+    losses, scores, *gradients = sharding.read_bank(find, rows, values, filled)
+    return (losses, scores), gradients
+
+
+def _find_positives(
+    anchors: jax.Array,
+    labels: jax.Array,
+    lse: jax.Array,
+    values: jax.Array,
+    filled: jax.Array,
+    over_slots: OverSlots,
+    *,
+    temperature: float,
+) -> tuple[jax.Array, ...]:
+    """Sums of losses and scores, and the former's gradients: by lse, by anchors."""
     num_classes, _, dim = values.shape
     # Anchors of a class lie side by side, so that each tile meets one class only.
     order = jnp.argsort(labels)
@@ -141,7 +183,8 @@ def _positives_forward(anchors, labels, lse, values, filled, temperature):
     rows = jnp.asarray(anchors, values.dtype)
 
     def of_class(carry: Any, inputs: Any) -> tuple[Any, None]:
-        first, last, keys, there = inputs
+        first, last, bits, there = inputs
+        keys = _numbers(bits, values.dtype)
 
         def add_tile(number: jax.Array, sums: Any) -> Any:
             start = first + number * TILE
@@ -160,9 +203,10 @@ def _positives_forward(anchors, labels, lse, values, filled, temperature):
 
     per_anchor = jnp.zeros(len(anchors), jnp.float32)
     start = (per_anchor, per_anchor, per_anchor, jnp.zeros((len(anchors), dim)))
-    inputs = (edges[:-1], edges[1:], values, filled)
-    (losses, scores, of_lse, of_anchors), _ = jax.lax.scan(of_class, start, inputs)
-    return (losses, scores), (of_lse, of_anchors.astype(anchors.dtype))
+    inputs = (edges[:-1], edges[1:], _bits(values), filled)
+    sums, _ = jax.lax.scan(of_class, start, inputs)
+    losses, scores, of_lse, of_anchors = over_slots.sum(sums)
+    return losses, scores, of_lse, of_anchors.astype(anchors.dtype)
 
 
 def _compare(rows, lse, keys, there, temperature: float) -> tuple[jax.Array, ...]:
@@ -192,6 +236,18 @@ def _positives_backward(temperature, gradients, cotangents):
 
 
 positives.defvjp(_positives_forward, _positives_backward)
+
+
+def _bits(values: jax.Array) -> jax.Array:
+    """Numbers of 16 bits as integers: CPUs slice those without a copy in float32."""
+    if values.dtype.itemsize == 2:
+        return jax.lax.bitcast_convert_type(values, jnp.uint16)
+    return values
+
+
+def _numbers(bits: jax.Array, dtype: Any) -> jax.Array:
+    """What `_bits` had."""
+    return bits if bits.dtype == dtype else jax.lax.bitcast_convert_type(bits, dtype)
 
 
 def _dot(x: jax.Array, y: jax.Array) -> jax.Array:

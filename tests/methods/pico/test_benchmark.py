@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import contrast, contrast_problem, train_step
+from benchmarks import contrast, contrast_problem, scaling, train_step
 from benchmarks.contrast_problem import Sizes
 from tests.test_train import make_config
 
@@ -139,3 +139,34 @@ def test_only_a_method_with_contrast_is_compared():
 def test_keys_of_a_config_are_set_from_the_command_line():
     config = train_step.load_config(train_step.COMPARED, ["method.max_views=40"])
     assert config["method"]["max_views"] == 40
+
+
+def test_the_bytes_of_collectives_are_read_from_a_program():
+    text = """
+    %a = f32[2,8]{1,0} all-gather(%x), channel_id=1
+    ROOT %b = (bf16[3]{0}, pred[5]{0}) all-reduce(%y, %z), to_apply=%sum
+    %c = s32[] all-reduce(%n), to_apply=%sum
+    %d = f32[4]{0} add(%all-gather.1, %e)
+    """
+    assert scaling.collective_bytes(text) == {"all-gather": 64, "all-reduce": 15}
+
+
+def test_nothing_but_what_is_gathered_grows_with_the_devices():
+    found = {}
+    for num_devices in (2, 4, 8):
+        compiled, _ = scaling.compile_update(
+            num_devices, images=1, num_classes=3, slots=16
+        )
+        found[num_devices] = scaling.collective_bytes(compiled.as_text())
+    kinds = [{*of_kinds} for of_kinds in found.values()]
+    assert kinds == [{"all-gather"}] * 3
+    gathered = {n: of_kinds["all-gather"] for n, of_kinds in found.items()}
+    assert gathered[8] == 2 * gathered[4] == 4 * gathered[2]
+    assert 1 <= gathered[8] / scaling.formula(8, 3) < 1.01
+
+
+def test_an_update_is_measured_and_counted():
+    sizes = dict(images=1, num_classes=2, slots=16, repeats=1, with_step=False)
+    [line] = scaling.lines(2, **sizes)
+    assert line["median"] > 0 and line["bytes"]["all-gather"] >= line["formula"]
+    assert json.loads(json.dumps(line))["sizes"]["devices"] == 2

@@ -95,25 +95,27 @@ def contrast(anchors, labels, values, filled):
 def negatives(anchors, labels, values, filled, weights):
     """What the function gives, and the gradient of its weighted sum."""
 
-    def total(anchors):
+    def total(anchors, labels, values, filled):
         lse, top = streaming.negatives(anchors, labels, values, filled, TEMPERATURE)
         return jnp.vdot(weights, lse), (lse, top)
 
-    gradient, (lse, top) = jax.jit(jax.grad(total, has_aux=True))(anchors)
-    return lse, top, gradient
+    gradient = jax.jit(jax.grad(total, has_aux=True))
+    of_anchors, (lse, top) = gradient(anchors, labels, values, filled)
+    return lse, top, of_anchors
 
 
 def positives(anchors, labels, lse, values, filled, weights):
     """What the function gives, and the gradients of its weighted sum."""
 
-    def total(anchors, lse):
+    def total(anchors, lse, labels, values, filled):
         losses, scores = streaming.positives(
             anchors, labels, lse, values, filled, TEMPERATURE
         )
         return jnp.vdot(weights, losses), (losses, scores)
 
     gradient = jax.grad(total, argnums=(0, 1), has_aux=True)
-    (of_anchors, of_lse), (losses, scores) = jax.jit(gradient)(anchors, lse)
+    inputs = (anchors, lse, labels, values, filled)
+    (of_anchors, of_lse), (losses, scores) = jax.jit(gradient)(*inputs)
     return losses, scores, of_anchors, of_lse
 
 
@@ -218,14 +220,28 @@ def test_scores_are_constants_for_the_gradient():
     assert not np.any(jax.jit(jax.grad(watched))(anchors))
 
 
-def test_no_matrix_of_anchors_times_entries_is_in_the_program():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_matrix_of_anchors_times_entries_is_in_the_program(dtype):
     a, c, m, d = 512, 8, 8192, 16
     shapes = (
         jax.ShapeDtypeStruct((a, d), "float32"),
         jax.ShapeDtypeStruct((a,), "int32"),
-        jax.ShapeDtypeStruct((c, m, d), "float32"),
+        jax.ShapeDtypeStruct((c, m, d), dtype),
         jax.ShapeDtypeStruct((c, m), "bool"),
     )
     compiled = jax.jit(jax.value_and_grad(contrast)).lower(*shapes).compile()
     matrix = a * c * m * 4
     assert compiled.memory_analysis().temp_size_in_bytes < matrix / 4
+
+
+def test_no_copy_of_a_bank_in_float32_is_in_the_program():
+    a, c, m, d = 8, 64, 1024, 64
+    shapes = (
+        jax.ShapeDtypeStruct((a, d), "float32"),
+        jax.ShapeDtypeStruct((a,), "int32"),
+        jax.ShapeDtypeStruct((c, m, d), "bfloat16"),
+        jax.ShapeDtypeStruct((c, m), "bool"),
+    )
+    compiled = jax.jit(jax.value_and_grad(contrast)).lower(*shapes).compile()
+    in_float32 = c * m * d * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.75 * in_float32
