@@ -10,7 +10,14 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PATH = ROOT / "notebooks" / "pico_camvid.ipynb"
-ENVIRONMENT = ("JAXSEG_NOTEBOOK", "JAXSEG_DATA", "JAXSEG_RUNS", "PYTHONPATH")
+ENVIRONMENT = {
+    "JAXSEG_NOTEBOOK": "tiny",
+    "PYTHONPATH": str(ROOT),
+    # One device, which compiles faster than the tests' eight, and t-SNE on one core:
+    # its threads wait for each other where cores are shared.
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "OMP_NUM_THREADS": "1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +28,9 @@ def executed(tmp_path_factory):
         notebook, timeout=500, resources={"metadata": {"path": str(PATH.parent)}}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAXSEG_NOTEBOOK", "tiny")
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
         patch.setenv("JAXSEG_RUNS", str(tmp_path_factory.mktemp("runs")))
-        patch.setenv("PYTHONPATH", str(ROOT))
         patch.delenv("JAXSEG_DATA", raising=False)
         client.execute()
     return notebook.cells
