@@ -1,4 +1,4 @@
-"""What the methods' pages name is there: functions by path, keys with their defaults."""
+"""What the methods' pages name is there: functions by path, keys and defaults."""
 
 import ast
 import dataclasses
