@@ -9,6 +9,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import runpy
 import string
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -164,6 +165,20 @@ def suggest(given: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{hint} (there are: {', '.join(known)})" if known else hint
+
+
+def load(path: str | os.PathLike[str], *words: str) -> dict[str, Any]:
+    """Reads a config file, as `--config PATH:WORD,WORD` does.
+
+    Args:
+        path: of a Python file with `get_config`.
+        *words: the variants to join; empty ones are left out.
+
+    Returns:
+        A plain nested dict, to change and to train.
+    """
+    variant = ",".join(filter(None, words))
+    return runpy.run_path(os.fspath(path))["get_config"](variant).to_dict()
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -24,12 +24,13 @@ from jaxseg import (
     compilation_cache,
     evaluate,
     inference,
+    initialization,
     sharding,
     visualize,
     workfolder,
 )
 from jaxseg import config as config_lib
-from jaxseg.checkpoints import CheckpointError
+from jaxseg.checkpoints import CheckpointError, Checkpoints
 from jaxseg.data import folder, pictures
 from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import PictureError
@@ -59,14 +60,8 @@ def load(
         ConfigError: if the folder has no config.json, or there is no such evaluation.
         CheckpointError: if it has no checkpoint.
     """
-    config = workfolder.read_config(workdir)
-    if config is None:
-        raise config_lib.ConfigError(
-            f"{workdir} has no config.json: it is not the work folder of a run"
-        )
-    labels = recorded_labels(config)
+    config, method = recorded(workdir)
     mesh = sharding.make_mesh(1)
-    method = base.from_config(config, labels)
     spec = find_evaluation(config, evaluation)
     predictor = Predictor(
         predict=inference.make_predict(method, mesh),
@@ -75,7 +70,42 @@ def load(
         buckets=None if exact else canvases(spec),
         align_corners=method.segmentor.align_corners,
     )
-    return predictor, labels
+    return predictor, method.labels
+
+
+def load_state(workdir: str) -> tuple[base.Method, TrainState]:
+    """Loads the newest checkpoint of a run with all its sub-networks.
+
+    For a look at what training has made: `load` has the part that predicts.
+
+    Args:
+        workdir: of the run.
+
+    Returns:
+        The method, and its state on one device without optimiser and memory.
+
+    Raises:
+        ConfigError: if the folder has no config.json.
+        CheckpointError: if it has no checkpoint.
+    """
+    config, method = recorded(workdir)
+    target = initialization.describe(config, method, sharding.make_mesh(1))
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        return method, checkpoints.restore_for_evaluation(target)
+
+
+def recorded(workdir: str) -> tuple[dict[str, Any], base.Method]:
+    """The config that a work folder records, and its method.
+
+    Raises:
+        ConfigError: if the folder has no config.json.
+    """
+    config = workfolder.read_config(workdir)
+    if config is None:
+        raise config_lib.ConfigError(
+            f"{workdir} has no config.json: it is not the work folder of a run"
+        )
+    return config, base.from_config(config, recorded_labels(config))
 
 
 def find_evaluation(config: Mapping[str, Any], name: str = "") -> Mapping[str, Any]:

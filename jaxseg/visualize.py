@@ -1,11 +1,13 @@
 """Class ids as colours, and pictures that show what a network gets wrong.
 
 `panel` makes the picture of an evaluation: image | truth | prediction | error, with a
-legend. Everything is uint8 RGB on the host; Pillow draws the words.
+legend; `comparison` shows several networks' predictions beside each other. Everything
+is uint8 RGB on the host; Pillow draws the words.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,6 +21,7 @@ PAPER, INK, FAINT = (255, 255, 255), (32, 34, 38), (150, 153, 160)
 GAP, LINE, SWATCH = 8, 22, 14  # pixels: between tiles, a line of text, a legend square
 ERROR_LEGEND = (("right", RIGHT), ("wrong", WRONG), ("unlabelled", LEFT_OUT))
 CAPTIONS = ("image", "truth", "prediction", "error")
+Entry: TypeAlias = tuple[str, tuple[int, int, int]]  # of a legend: name and colour
 
 
 def colorize(label: np.ndarray, labels: LabelSet) -> np.ndarray:
@@ -117,13 +120,46 @@ def panel(
         for example in zip(images, truths, predictions, strict=True)
     ]
     ids = np.unique(np.concatenate([x.ravel() for x in (*truths, *predictions)]))
-    legend = _legend(
-        labels,
-        [c for c in range(labels.num_classes) if c in ids or not only_present],
-        void=any(not 0 <= i < labels.num_classes for i in ids),
-        width=rows[0].width,
-    )
-    return np.asarray(_stack([_captions(tile_width), *rows, legend]))
+    shown = ids if only_present else np.union1d(ids, np.arange(labels.num_classes))
+    entries = [*_classes(labels, shown), ("right", RIGHT), ("wrong", WRONG)]
+    legend = _legend(entries, width=rows[0].width)
+    return np.asarray(_stack([_captions(CAPTIONS, tile_width), *rows, legend]))
+
+
+def comparison(
+    images: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    predictions: Mapping[str, Sequence[np.ndarray]],
+    labels: LabelSet,
+    *,
+    tile_width: int = 320,
+) -> np.ndarray:
+    """Draws image | truth | a tile for each of the predictions, a row per example.
+
+    Args:
+        images: uint8 [H, W, 3] each; sizes may differ.
+        truths: integer train ids [H, W] each.
+        predictions: by caption, integer train ids [H, W] each; {} shows the truth only.
+        labels: the classes.
+        tile_width: width in pixels that every tile is scaled to.
+
+    Returns:
+        [H', W', 3] uint8, with a legend of the classes in these pictures.
+
+    Raises:
+        ValueError: if an image is not uint8 RGB of the size of its labels.
+    """
+    columns = [truths, *predictions.values()]
+    rows = [
+        _tiles(
+            image, *(_painted(image, mask, labels) for mask in masks), width=tile_width
+        )
+        for image, *masks in zip(images, *columns, strict=True)
+    ]
+    ids = np.unique(np.concatenate([np.ravel(x) for group in columns for x in group]))
+    legend = _legend(_classes(labels, ids), width=rows[0].width)
+    captions = _captions((*CAPTIONS[:2], *predictions), tile_width)
+    return np.asarray(_stack([captions, *rows, legend]))
 
 
 def save_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
@@ -174,44 +210,55 @@ def _row(
     width: int,
 ) -> Image.Image:
     """Draws the four tiles of one example beside each other."""
+    painted = [_painted(image, mask, labels) for mask in (truth, prediction)]
+    error = error_map(image, truth, prediction, num_classes=labels.num_classes)
+    return _tiles(image, *painted, error, width=width)
+
+
+def _painted(image: np.ndarray, mask: np.ndarray, labels: LabelSet) -> np.ndarray:
+    """The colours of a mask, which must be of its image's size."""
     if image.dtype != np.uint8 or image.shape[2:] != (3,):
         raise ValueError(f"need uint8 [H, W, 3], got {image.dtype} {image.shape}")
-    if not image.shape[:2] == np.shape(truth) == np.shape(prediction):
+    if image.shape[:2] != np.shape(mask):
         raise ValueError(
-            f"image {image.shape}, truth {np.shape(truth)} and prediction "
-            f"{np.shape(prediction)} are not of one size"
+            f"image {image.shape} and its mask {np.shape(mask)} are not of one size"
         )
+    return colorize(mask, labels)
+
+
+def _tiles(image: np.ndarray, *flat: np.ndarray, width: int) -> Image.Image:
+    """Scales an image and flat colours of its size, and puts them beside each other."""
     height = max(1, round(width * image.shape[0] / image.shape[1]))
-    flat = Image.Resampling.NEAREST  # no colours between classes
-    error = error_map(image, truth, prediction, num_classes=labels.num_classes)
-    tiles = (
-        Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC),
-        Image.fromarray(colorize(truth, labels)).resize((width, height), flat),
-        Image.fromarray(colorize(prediction, labels)).resize((width, height), flat),
-        Image.fromarray(error).resize((width, height), flat),
-    )
-    row = Image.new("RGB", (4 * width + 3 * GAP, height), PAPER)
-    for i, tile in enumerate(tiles):
+    row = Image.new("RGB", (_row_width(1 + len(flat), width), height), PAPER)
+    for i, picture in enumerate((image, *flat)):
+        # No colours between classes.
+        kind = Image.Resampling.NEAREST if i else Image.Resampling.BICUBIC
+        tile = Image.fromarray(picture).resize((width, height), kind)
         row.paste(tile, (i * (width + GAP), 0))
     return row
 
 
-def _captions(width: int) -> Image.Image:
-    line = Image.new("RGB", (4 * width + 3 * GAP, LINE), PAPER)
+def _row_width(num_tiles: int, width: int) -> int:
+    return num_tiles * (width + GAP) - GAP
+
+
+def _captions(captions: Sequence[str], width: int) -> Image.Image:
+    line = Image.new("RGB", (_row_width(len(captions), width), LINE), PAPER)
     draw = ImageDraw.Draw(line)
-    for i, caption in enumerate(CAPTIONS):
-        left = i * (width + GAP)
-        _write(draw, left, 0, caption)
+    for i, caption in enumerate(captions):
+        _write(draw, i * (width + GAP), 0, caption)
     return line
 
 
-def _legend(
-    labels: LabelSet, classes: Sequence[int], *, void: bool, width: int
-) -> Image.Image:
+def _classes(labels: LabelSet, ids: np.ndarray) -> list[Entry]:
+    """The names and colours of class ids, void last if there is any."""
+    known = [c for c in range(labels.num_classes) if c in ids]
+    entries = [(labels.names[c], labels.palette[c]) for c in known]
+    return entries + ([("unlabelled", VOID)] if len(known) < len(ids) else [])
+
+
+def _legend(entries: Sequence[Entry], *, width: int) -> Image.Image:
     """Draws squares with names, as many to a line as fit."""
-    entries = [(labels.names[c], labels.palette[c]) for c in classes]
-    entries += [("unlabelled", VOID)] if void else []
-    entries += [("right", RIGHT), ("wrong", WRONG)]
     places, left, line = [], 0, 0
     for name, _ in entries:
         length = SWATCH + 6 + round(_font().getlength(name))

@@ -89,3 +89,14 @@ def test_unset_variables_in_paths_are_named(monkeypatch):
     monkeypatch.delenv("SOMEWHERE")
     with pytest.raises(config.ConfigError, match="variable SOMEWHERE"):
         config.expand("$SOMEWHERE/camvid")
+
+
+def test_a_config_file_is_read_with_its_variants(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import ml_collections\n"
+        "def get_config(variant=''):\n"
+        "    return ml_collections.ConfigDict(dict(data=dict(words=variant)))\n"
+    )
+    assert config.load(path, "batch", "", "tiny") == {"data": {"words": "batch,tiny"}}
+    assert type(config.load(path)["data"]) is dict

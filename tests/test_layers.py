@@ -13,6 +13,7 @@ ROWS = (
         "metrics",
         "protocols",
         "visualize",
+        "plots",
         "checkpoints",
         "optimizers",
     ),
@@ -23,7 +24,7 @@ ROWS = (
     ("initialization", "inference"),
     ("tally",),
     ("evaluate", "hooks"),
-    ("predict",),
+    ("predict", "live"),
     ("train",),
     ("tools", "main"),
 )

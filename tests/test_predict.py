@@ -3,6 +3,7 @@ import json
 import pathlib
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,3 +120,20 @@ def test_a_folder_without_pictures_or_run_is_named(tmp_path):
     with pytest.raises(SystemExit, match="another folder"):
         folder = str(tmp_path)
         predict.main(["--workdir", folder, "--images", folder, "--out", folder])
+
+
+def test_a_run_is_loaded_back_with_its_projection(tmp_path):
+    config = make_config(total_steps=1)
+    config["method"] = dict(name="pico.PiCo", embedding_dim=8, contrast_set="batch")
+    train.train(config, str(tmp_path))
+    method, state = predict.load_state(str(tmp_path))
+    assert method.embedding_dim == 8 and int(state.step) == 1
+    assert set(state.params) == {"segmentor", "projection"}
+    function, _ = predict.load(str(tmp_path))
+    predicted = function.state.params["segmentor"]
+    jax.tree.map(np.testing.assert_array_equal, state.params["segmentor"], predicted)
+
+
+def test_a_folder_that_is_no_runs_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"no config\.json"):
+        predict.load_state(str(tmp_path))

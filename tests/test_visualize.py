@@ -132,3 +132,29 @@ def test_masks_of_classes_beyond_a_palette_read_back(tmp_path, many):
 def test_ids_that_do_not_fit_a_mask_are_refused(tmp_path, ids):
     with pytest.raises(ValueError, match="do not fit a mask of 2 classes"):
         visualize.save_mask(tmp_path / "mask.png", np.array(ids), LABELS)
+
+
+def test_a_comparison_has_a_tile_for_each_network():
+    sheet = visualize.comparison(
+        [IMAGE] * 2,
+        [TRUTH] * 2,
+        {"one": [TRUTH] * 2, "other": [PREDICTION] * 2},
+        LABELS,
+        tile_width=80,
+    )
+    assert sheet.dtype == np.uint8 and sheet.shape[1] == 4 * 80 + 5 * visualize.GAP
+    middle = visualize.GAP + visualize.LINE + visualize.GAP + 10  # of the first row
+    left = [visualize.GAP + i * (80 + visualize.GAP) + 30 for i in range(4)]
+    np.testing.assert_array_equal(sheet[middle, left[0]], [100, 100, 100])
+    colours = [LABELS.palette[c] for c in (0, 0, 1)]
+    np.testing.assert_array_equal(sheet[middle, left[1:]], colours)
+
+
+def test_a_comparison_of_nothing_shows_the_truth():
+    sheet = visualize.comparison([IMAGE], [TRUTH], {}, LABELS, tile_width=80)
+    assert sheet.shape[1] == 2 * 80 + 3 * visualize.GAP
+
+
+def test_a_comparison_refuses_a_mask_of_another_size():
+    with pytest.raises(ValueError, match="not of one size"):
+        visualize.comparison([IMAGE], [TRUTH], {"net": [TRUTH.T]}, LABELS)
