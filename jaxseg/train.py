@@ -13,7 +13,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from jaxseg import config as config_lib
-from jaxseg import hooks, initialization, reporting, sharding, workfolder
+from jaxseg import hooks, initialization, peers, reporting, sharding, workfolder
 from jaxseg.checkpoints import CheckpointError, Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
@@ -39,12 +39,15 @@ class Run:
     stop: hooks.StopSignal
 
 
-def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
+def train(
+    config: Mapping[str, Any], workdir: str, *, line: peers.Alone | None = None
+) -> dict[str, dict[str, Any]]:
     """Trains to `total_steps`, resuming what the work folder holds, and evaluates.
 
     Args:
         config: a plain nested dict, as `ConfigDict.to_dict()` gives it.
         workdir: receives config, log, metrics, pictures and checkpoints.
+        line: to the other processes of the run; None for a process by itself.
 
     Returns:
         The final scores by evaluation; empty if a signal stopped the run before.
@@ -70,7 +73,7 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
 
     with (
-        hooks.StopSignal() as stop,
+        hooks.StopSignal(line) as stop,
         Checkpoints(workdir) as checkpoints,
         reporting.Report(
             workdir,
@@ -175,6 +178,8 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
         except (hooks.TrainingDiverged, CheckpointError):
             raise
         except Exception as error:
+            if jax.process_count() > 1:
+                raise  # to save takes all processes, and the others are in a step
             save_steps_done(run, state, log, start)
             if not run.stop():
                 raise

@@ -5,7 +5,8 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent / "jaxseg"
 ROWS = (
-    ("config", "compilation_cache"),
+    ("config", "compilation_cache", "peers"),
+    ("distributed",),
     ("ops", "sharding", "state", "data.labels", "data.word_vectors"),
     (
         "losses",

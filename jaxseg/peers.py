@@ -1,0 +1,433 @@
+"""The line between the processes of one run: who is there, who died, when to stop.
+
+A process that waits for another inside a collective can wait for ever, or is ended by
+jax with a message that names nobody. So every process keeps a connection to process 0,
+beside jax's own: its end is noticed at once, silence after a while, and then all end
+with the name and the host of the one that is missing. Read `meet`, then `Peers`.
+"""
+
+import dataclasses
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import jax
+from absl import logging
+
+REMIND_SECONDS = 30.0  # between lines that say who is waited for
+RETRY_SECONDS = 0.2
+SETTLE_SECONDS = 2.0
+FAILED = 1  # exit code of a run that lost a process
+
+
+class PeerError(RuntimeError):
+    """A process of the run did not come; the message names it."""
+
+
+@dataclasses.dataclass(eq=False)
+class Link:
+    """A connection to another process: one JSON object a line.
+
+    Attributes:
+        process: the index of the other.
+        host: its name.
+        connection: to it.
+        heard: when it last said something.
+        left: whether it said goodbye, so that its end is none to speak of.
+    """
+
+    process: int
+    host: str
+    connection: socket.socket
+    heard: float = dataclasses.field(default_factory=time.monotonic)
+    left: bool = False
+
+    def __post_init__(self):
+        self._sending = threading.Lock()
+        self._file = self.connection.makefile("rb")
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Says something; the reader notices if nobody is there any more."""
+        try:
+            with self._sending:
+                self.connection.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            logging.debug("process %d cannot be reached", self.process)
+
+    def receive(self) -> dict[str, Any] | None:
+        """What the other says next, or None if the connection ended."""
+        try:
+            line = self._file.readline()
+        except OSError:
+            return None
+        self.heard = time.monotonic()
+        return json.loads(line) if line.endswith(b"\n") else None
+
+
+class Alone:
+    """A process by itself; what `Peers` is to several."""
+
+    place = (0, 1)
+    hosts: Sequence[str] = ()
+    stop_name = ""
+
+    def __enter__(self) -> "Alone":
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        """Does nothing."""
+
+    def agree(self, wanted: str) -> bool:
+        """Whether to stop now; see `Peers.agree`."""
+        self.stop_name = wanted
+        return bool(wanted)
+
+
+class Peers(Alone):
+    """The processes of a run; a context manager around all that they do together.
+
+    An error that leaves it ends the others too. Its normal end is that of all.
+
+    Args:
+        process: the index of this one.
+        hosts: the names of all processes' hosts.
+        links: to process 0, or from it to all others.
+        timeout: seconds of silence after which a process counts as dead.
+    """
+
+    def __init__(
+        self,
+        process: int,
+        hosts: Sequence[str],
+        links: Mapping[int, Link],
+        *,
+        timeout: float,
+    ):
+        self.place = (process, len(hosts))
+        self.hosts = hosts
+        self.stop_name = ""
+        self._links = links
+        self._timeout = timeout
+        self._closed = threading.Event()
+        self._points = 0  # where this process is, in calls of `agree`
+        self._said: dict[int, int] = {}  # where all are; at process 0
+        self._halting = False  # at process 0: whether it has asked them
+        self._asked = False
+        self._stop_at: int | None = None
+        self._changed = threading.Condition()
+        for link in links.values():
+            self._spawn(self._listen, link)
+        self._spawn(self._keep_alive)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is not None:
+            self._fail(error)
+        jax.distributed.shutdown()  # all have come to the end
+        self._closed.set()
+        for link in self._links.values():
+            link.send({"bye": True})
+
+    def agree(self, wanted: str) -> bool:
+        """Whether all processes stop here, the same for all of them.
+
+        To be called at the same points by all: after every step, before every batch of
+        an evaluation. When one wants to stop, all tell how far they are and wait at
+        their next point for the answer: the point after the farthest. It costs nothing
+        as long as nobody wants to.
+
+        Args:
+            wanted: the name of the signal that this process got, or "".
+        """
+        with self._changed:
+            if self._asked:
+                self._changed.wait_for(lambda: self._stop_at is not None)
+            self._points += 1
+            if self._stop_at is not None:
+                return self._points >= self._stop_at
+        if wanted:
+            self._tell_first({"stop": wanted})
+        return False
+
+    def _tell_first(self, message: Mapping[str, Any]) -> None:
+        """Tells process 0, which may be this one."""
+        if self.place[0] == 0:
+            self._hear(0, message)
+        else:
+            self._links[0].send(message)
+
+    def _tell_all(self, message: Mapping[str, Any]) -> None:
+        """Tells all others and oneself; of process 0."""
+        for link in self._links.values():
+            link.send(message)
+        self._hear(0, message)
+
+    def _listen(self, link: Link) -> None:
+        while (message := link.receive()) is not None:
+            if "bye" in message:
+                link.left = True
+            elif "end" in message:
+                self._end(message["end"])
+            else:
+                self._hear(link.process, message)
+        if not (link.left or self._closed.is_set()):
+            self._lose(link, "ended without a word")
+
+    def _hear(self, process: int, message: Mapping[str, Any]) -> None:
+        if "stop" in message:
+            with self._changed:
+                first, self._halting = not self._halting, True
+            if first:  # of several signals, as a launcher sends one to every process
+                self._tell_all({"halt": message["stop"]})
+        elif "halt" in message:
+            with self._changed:
+                self._asked, self.stop_name = True, message["halt"]
+                reply = {"at": self._points}
+            self._tell_first(reply)
+        elif "at" in message:
+            with self._changed:
+                self._said[process] = message["at"]
+                whole = len(self._said) == self.place[1]
+            if whole:
+                self._tell_all({"stop_at": max(self._said.values()) + 1})
+        elif "stop_at" in message:
+            with self._changed:
+                self._stop_at = message["stop_at"]
+                self._changed.notify_all()
+        elif "failed" in message:
+            self._lose(self._links[process], f"failed: {message['failed']}")
+
+    def _keep_alive(self) -> None:
+        """Gives signs of life, and misses those of others."""
+        while not self._closed.wait(min(5.0, self._timeout / 4)):
+            for link in self._links.values():
+                link.send({"alive": True})
+                silent = time.monotonic() - link.heard
+                if silent > self._timeout and not link.left:
+                    self._lose(link, f"has given no sign of life for {silent:.0f} s")
+
+    def _lose(self, link: Link, why: str) -> None:
+        self._end(
+            f"process {link.process} of {self.place[1]} on {link.host} {why}; the run "
+            "ends here on all hosts, and the same command resumes from the newest "
+            "checkpoint"
+        )
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        """Tells the others of an error, and ends: nobody waits for this process."""
+        code = FAILED
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else FAILED
+        else:
+            traceback.print_exception(error)
+        # The death of another process comes up as an error of a collective here. The
+        # line has noticed it as well, and ends this process with its name.
+        time.sleep(SETTLE_SECONDS)
+        for link in self._links.values():
+            if self.place[0] == 0:
+                reason = f"process 0 of {self.place[1]} on {self.hosts[0]} failed: "
+                link.send({"end": reason + describe(error)})
+            else:
+                link.send({"failed": describe(error)})
+        leave(code)
+
+    def _end(self, message: str) -> None:
+        """Says why, here and at the others, and ends this process from any thread."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        if self.place[0] == 0:
+            for link in self._links.values():
+                link.send({"end": message})
+        # The thread that was interrupted may hold the lock of the log.
+        logger = threading.Thread(target=logging.error, args=("%s", message))
+        logger.daemon = True
+        logger.start()
+        logger.join(timeout=2)
+        if logger.is_alive():
+            os.write(2, f"{message}\n".encode())
+        leave(FAILED)
+
+    def _spawn(self, function: Any, *arguments: Any) -> None:
+        threading.Thread(target=function, args=arguments, daemon=True).start()
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, for the other processes."""
+    reason = error.__context__ if isinstance(error, SystemExit) else error
+    if reason is None:
+        return f"exit code {getattr(error, 'code', FAILED)}"
+    return f"{type(reason).__name__}: {reason}".split("\n")[0]
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process without waiting for the others, as jax would at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def meet(
+    address: tuple[str, int],
+    *,
+    process: int,
+    num_processes: int,
+    hosts: Sequence[str] = (),
+    startup_timeout: float,
+    peer_timeout: float,
+) -> Peers:
+    """Waits until all processes of a run are there.
+
+    Args:
+        address: host and port where process 0 listens.
+        process: the index of this one.
+        num_processes: of the run.
+        hosts: names of the hosts, for those that do not come; () if unknown.
+        startup_timeout: seconds to wait.
+        peer_timeout: of `Peers`.
+
+    Raises:
+        PeerError: naming those that did not come.
+    """
+    deadline = time.monotonic() + startup_timeout
+    if process == 0:
+        links = gather(
+            address[1], num_processes, hosts, deadline, startup_timeout=startup_timeout
+        )
+        names = [socket.gethostname()] + [links[i].host for i in sorted(links)]
+        for link in links.values():
+            link.send({"hosts": names})
+    else:
+        first, names = report(address, process, deadline, startup_timeout)
+        links = {0: first}
+    return Peers(process, names, links, timeout=peer_timeout)
+
+
+def gather(
+    port: int,
+    num_processes: int,
+    hosts: Sequence[str],
+    deadline: float,
+    *,
+    startup_timeout: float,
+) -> dict[int, Link]:
+    """Process 0: takes the call of every other."""
+    links: dict[int, Link] = {}
+    missing = set(range(1, num_processes))
+
+    def listed(indices: set[int]) -> str:
+        shown = [
+            f"process {i}" + (f" ({hosts[i]})" if hosts else "")
+            for i in sorted(indices)[:8]
+        ]
+        more = f" and {len(indices) - 8} more" if len(indices) > 8 else ""
+        return ", ".join(shown) + more
+
+    with listen(port) as server:
+        while missing:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                message = (
+                    f"{listed(missing)} of {num_processes} did not come within "
+                    f"{startup_timeout:g} s (--startup_timeout); "
+                    + (f"{listed(set(links))} came" if links else "nobody else came")
+                    + f". Each must reach port {port} of {socket.gethostname()}"
+                )
+                for link in links.values():
+                    link.send({"end": message})
+                raise PeerError(message)
+            server.settimeout(min(left, REMIND_SECONDS))
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                logging.info("waiting for %s", listed(missing))
+                continue
+            link = greet(connection)
+            if link is not None and link.process in missing:
+                links[link.process] = link
+                missing.discard(link.process)
+            elif link is not None:
+                message = (
+                    f"two processes say that they are process {link.process} of "
+                    f"{num_processes}; the second is on {link.host}: give each its own "
+                    "index"
+                )
+                for known in (*links.values(), link):
+                    known.send({"end": message})
+                raise PeerError(message)
+    return links
+
+
+def listen(port: int) -> socket.socket:
+    """Opens a port on all addresses of this host.
+
+    Raises:
+        PeerError: if another program has it.
+    """
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True
+            )
+        return socket.create_server(("", port))
+    except OSError as error:
+        raise PeerError(
+            f"process 0 cannot listen at port {port} of {socket.gethostname()}: "
+            f"{error}; give the coordinator another port"
+        ) from error
+
+
+def greet(connection: socket.socket) -> Link | None:
+    """Hears who calls; None if it is nobody of ours."""
+    connection.settimeout(10)
+    link = Link(-1, "", connection)
+    try:
+        hello = link.receive() or {}
+        link.process, link.host = int(hello["process"]), str(hello["host"])
+    except (ValueError, KeyError, TypeError):
+        connection.close()
+        return None
+    connection.settimeout(None)
+    return link
+
+
+def report(
+    address: tuple[str, int], process: int, deadline: float, startup_timeout: float
+) -> tuple[Link, list[str]]:
+    """The others: call process 0 and wait until it has heard from all."""
+    host, port = address
+    problem: OSError | None = None
+    reminded = time.monotonic()
+    while True:
+        try:
+            connection = socket.create_connection(address, timeout=5)
+            break
+        except OSError as error:
+            problem = error
+        now = time.monotonic()
+        if now > deadline:
+            raise PeerError(
+                f"process 0 did not answer at {host}:{port} within "
+                f"{startup_timeout:g} s (--startup_timeout): {problem}"
+            )
+        if now - reminded > REMIND_SECONDS:
+            logging.warning("waiting for process 0 at %s:%d: %s", host, port, problem)
+            reminded = now
+        time.sleep(RETRY_SECONDS)
+    # Process 0 may have begun to wait later than this one, and ends by itself.
+    connection.settimeout(startup_timeout + REMIND_SECONDS)
+    link = Link(0, host, connection)
+    link.send({"process": process, "host": socket.gethostname()})
+    answer = link.receive() or {}
+    if "hosts" not in answer:
+        raise PeerError(
+            answer.get("end", f"process 0 at {host}:{port} ended while others started")
+        )
+    connection.settimeout(None)
+    link.host = answer["hosts"][0]
+    return link, answer["hosts"]
