@@ -124,7 +124,7 @@ class Evaluator:
                 name=self.dataset.source(spec["split"]).name,
                 stop=stop,
             )
-            skipped = batches.skipped
+            skipped = sharding.sum_of_processes(batches.skipped)
         if counted is None:
             return None
         scores = self._scores(name, counted)

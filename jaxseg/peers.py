@@ -347,17 +347,17 @@ def gather(
             except TimeoutError:
                 logging.info("waiting for %s", listed(missing))
                 continue
-            link = greet(connection)
-            if link is not None and link.process in missing:
-                links[link.process] = link
-                missing.discard(link.process)
-            elif link is not None:
+            caller = greet(connection)
+            if caller is not None and caller.process in missing:
+                links[caller.process] = caller
+                missing.discard(caller.process)
+            elif caller is not None:
                 message = (
-                    f"two processes say that they are process {link.process} of "
-                    f"{num_processes}; the second is on {link.host}: give each its own "
-                    "index"
+                    f"two processes say that they are process {caller.process} of "
+                    f"{num_processes}; the second is on {caller.host}: give each an "
+                    "index of its own"
                 )
-                for known in (*links.values(), link):
+                for known in (*links.values(), caller):
                     known.send({"end": message})
                 raise PeerError(message)
     return links

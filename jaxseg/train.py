@@ -70,6 +70,7 @@ def train(
     is_main = jax.process_index() == 0
     if is_main:
         workfolder.claim(config, workdir, dataset.labels)
+    workfolder.check_shared(workdir)
     reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
 
     with (
@@ -169,7 +170,8 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
 
                 stopping = run.stop()
                 if hooks.due(config, "log", step) or stopping:
-                    log.write(step, skipped_pictures=batches.skipped)
+                    skipped = sharding.sum_of_processes(batches.skipped)
+                    log.write(step, skipped_pictures=skipped)
                 evaluating = hooks.due(config, "evaluate", step) and not stopping
                 if evaluating or stopping or hooks.due(config, "checkpoint", step):
                     scores = score_and_save(run, state, log, evaluating=evaluating)
