@@ -49,7 +49,8 @@ def processes(*arguments, count=2, devices=4, missing=(), environ=()):
     finally:
         for process in started:
             process.kill()
-            process.communicate()
+            process.wait()
+            process.stdout.close()
 
 
 def finish(started, timeout=240):

@@ -1,0 +1,149 @@
+"""The line between processes: real ones that only talk, and threads that meet."""
+
+import contextlib
+import signal
+import socket
+import threading
+
+import pytest
+
+from jaxseg import peers
+from tests import hosts
+
+TALK = """
+import sys, time
+from jaxseg import hooks, peers
+who, port = int(sys.argv[1]), int(sys.argv[2])
+line = peers.meet(("localhost", port), process=who, num_processes=2,
+                  startup_timeout=60, peer_timeout=2)
+peers.jax.distributed.shutdown = lambda: None  # nothing was started
+with line, hooks.StopSignal(line) as stop:
+    print("met", flush=True)
+    for step in range(1, 1000):
+        time.sleep(0.02 * (1 + 2 * who))
+        if stop():
+            print("stopped at", step, "by", stop.name, flush=True)
+            break
+        if who == 1 and step == 5 and sys.argv[3:]:
+            raise ValueError("a bad picture")
+"""
+
+
+@contextlib.contextmanager
+def talking(*extra):
+    """Two processes on one line, that have met."""
+    port = hosts.free_port()
+    with contextlib.ExitStack() as stack:
+        started = []
+        for who in (0, 1):
+            one = hosts.processes("-c", TALK, who, port, *extra, count=1)
+            started += stack.enter_context(one)
+        for process in started:
+            while process.stdout.readline().strip() != "met":
+                assert process.poll() is None
+        yield started
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_the_death_of_a_process_ends_the_other_and_is_named(dead):
+    with talking() as started:
+        started[dead].kill()
+        started[1 - dead].wait(timeout=10)
+        codes, outputs = hosts.finish(started)
+    assert codes[1 - dead] == peers.FAILED
+    assert f"process {dead} of 2 on {socket.gethostname()}" in outputs[1 - dead]
+
+
+def test_a_process_that_stands_still_is_named_after_the_timeout():
+    with talking() as started:
+        started[1].send_signal(signal.SIGSTOP)
+        started[0].wait(timeout=15)  # the timeout is 2 s
+        output = started[0].communicate()[0]
+    assert "process 1 of 2" in output and "no sign of life" in output
+
+
+def test_an_error_in_one_process_ends_the_other_with_its_reason():
+    with talking("raise") as started:
+        codes, outputs = hosts.finish(started, timeout=30)
+    assert codes == (peers.FAILED, peers.FAILED)
+    assert "failed: ValueError: a bad picture" in outputs[0]
+    assert "Traceback" in outputs[1]
+
+
+@pytest.mark.parametrize("signals", [{1: 1}, {0: 1, 1: 1}])
+def test_a_signal_to_any_stops_all_at_the_same_step(signals):
+    with talking() as started:
+        for who in signals:
+            started[who].send_signal(signal.SIGTERM)
+        codes, outputs = hosts.finish(started, timeout=30)
+    lines = [
+        [line for line in output.splitlines() if line.startswith("stopped")]
+        for output in outputs
+    ]
+    assert codes == (0, 0)
+    assert lines[0] == lines[1] and lines[0][0].endswith("by SIGTERM")
+
+
+def meet(process, port, **options):
+    options = dict(num_processes=2, startup_timeout=1, peer_timeout=5) | options
+    return peers.meet(("localhost", port), process=process, **options)
+
+
+def test_who_does_not_come_is_named():
+    with pytest.raises(peers.PeerError, match=r"process 1 \(beta\) of 2 did not come"):
+        meet(0, hosts.free_port(), hosts=("alpha", "beta"))
+
+
+def test_those_who_came_hear_who_did_not():
+    port, heard = hosts.free_port(), []
+
+    def call():
+        try:
+            meet(1, port, num_processes=3)
+        except peers.PeerError as error:
+            heard.append(str(error))
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    with pytest.raises(peers.PeerError, match="process 2 of 3 did not come"):
+        meet(0, port, num_processes=3, startup_timeout=3)
+    caller.join(timeout=10)
+    assert "process 2 of 3 did not come" in heard[0] and "process 1 came" in heard[0]
+
+
+def test_a_first_process_that_does_not_answer_is_named():
+    with pytest.raises(peers.PeerError, match="process 0 did not answer at localhost"):
+        meet(1, hosts.free_port())
+
+
+def test_a_port_that_is_taken_is_named():
+    with (
+        socket.create_server(("", 0)) as taken,
+        pytest.raises(peers.PeerError, match="cannot listen at port"),
+    ):
+        meet(0, taken.getsockname()[1])
+
+
+def test_strangers_are_not_counted():
+    port = hosts.free_port()
+
+    def knock():
+        for _ in range(50):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("localhost", port)) as one,
+            ):
+                one.sendall(b"GET / HTTP/1.1\n\n")
+                return
+
+    stranger = threading.Thread(target=knock)
+    stranger.start()
+    with pytest.raises(peers.PeerError, match="nobody else came"):
+        meet(0, port)
+    stranger.join()
+
+
+def test_a_process_by_itself_stops_when_it_wants_to():
+    line = peers.Alone()
+    assert not line.agree("")
+    assert line.agree("SIGINT") and line.stop_name == "SIGINT"
