@@ -5,7 +5,9 @@
 Any key of the config can be set behind it: `--config.schedule.peak=2e-3`.
 """
 
+import faulthandler
 import json
+import signal
 import sys
 from typing import Any
 
@@ -63,6 +65,8 @@ def main(argv: list[str]) -> None:
     except (distributed.LaunchError, peers.PeerError) as error:
         logging.error("%s", error)
         sys.exit(1)
+    if hasattr(signal, "SIGUSR1"):  # not on Windows
+        faulthandler.register(signal.SIGUSR1)  # prints what a run that hangs does
     with line:
         run_config(line)
 

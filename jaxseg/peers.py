@@ -22,6 +22,7 @@ from absl import logging
 
 REMIND_SECONDS = 30.0  # between lines that say who is waited for
 RETRY_SECONDS = 0.2
+STILL_SECONDS = 600.0  # without a step, as of a compilation or a hang
 SETTLE_SECONDS = 2.0
 FAILED = 1  # exit code of a run that lost a process
 
@@ -68,6 +69,42 @@ class Link:
             return None
         self.heard = time.monotonic()
         return json.loads(line) if line.endswith(b"\n") else None
+
+
+class Progress:
+    """Where all processes are, so that a run that stands still says who is behind.
+
+    Args:
+        hosts: the names of all processes' hosts.
+    """
+
+    def __init__(self, hosts: Sequence[str]):
+        self._hosts = hosts
+        self._points: dict[int, int] = {}
+        self._moved = time.monotonic()
+
+    def note(self, process: int, points: int) -> None:
+        """Notes how many points, such as steps, a process has passed."""
+        if self._points.get(process) != points:
+            self._points[process] = points
+            self._moved = time.monotonic()
+
+    def warn(self) -> None:
+        """Warns if nobody has passed a point for long."""
+        still = time.monotonic() - self._moved
+        if still < STILL_SECONDS or not self._points:
+            return
+        self._moved = time.monotonic()
+        lowest = min(self._points.values())
+        behind = [i for i, points in sorted(self._points.items()) if points == lowest]
+        logging.warning(
+            "no process has finished a step or a batch for %.0f s. Farthest behind: %s. "
+            "`kill -USR1 PID` there prints what it does",
+            still,
+            ", ".join(f"process {i} on {self._hosts[i]}" for i in behind[:8])
+            if len(behind) < len(self._points)
+            else "none, all are at the same point",
+        )
 
 
 class Alone:
@@ -121,6 +158,7 @@ class Peers(Alone):
         self._asked = False
         self._stop_at: int | None = None
         self._changed = threading.Condition()
+        self._progress = Progress(hosts)
         for link in links.values():
             self._spawn(self._listen, link)
         self._spawn(self._keep_alive)
@@ -199,14 +237,19 @@ class Peers(Alone):
             with self._changed:
                 self._stop_at = message["stop_at"]
                 self._changed.notify_all()
+        elif "alive" in message:
+            self._progress.note(process, message["alive"])
         elif "failed" in message:
             self._lose(self._links[process], f"failed: {message['failed']}")
 
     def _keep_alive(self) -> None:
         """Gives signs of life, and misses those of others."""
         while not self._closed.wait(min(5.0, self._timeout / 4)):
+            if self.place[0] == 0:
+                self._progress.note(0, self._points)
+                self._progress.warn()
             for link in self._links.values():
-                link.send({"alive": True})
+                link.send({"alive": self._points})
                 silent = time.monotonic() - link.heard
                 if silent > self._timeout and not link.left:
                     self._lose(link, f"has given no sign of life for {silent:.0f} s")

@@ -161,6 +161,24 @@ def test_node_lists_are_spelt_out(nodes, names):
     assert distributed.node_names(nodes) == names
 
 
+SUM = """
+import jax
+from jaxseg import distributed, sharding
+with distributed.start(distributed.find_launch()) as line:
+    devices = sharding.make_mesh().devices.tolist()
+    print("sum", sharding.sum_of_processes(1 + jax.process_index()))
+    print("owners", [device.process_index for device in devices])
+    print("place", line.place)
+"""
+
+
+def test_two_processes_become_one_run():
+    outputs = hosts.run("-c", SUM, count=2, devices=2)
+    for process, output in enumerate(outputs):
+        assert "sum 3" in output and "owners [0, 0, 1, 1]" in output
+        assert f"place ({process}, 2)" in output
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Twenty steps of PiCo: one process with one device, and two with four each."""

@@ -147,3 +147,19 @@ def test_a_process_by_itself_stops_when_it_wants_to():
     line = peers.Alone()
     assert not line.agree("")
     assert line.agree("SIGINT") and line.stop_name == "SIGINT"
+
+
+def test_a_run_that_stands_still_says_who_is_behind(monkeypatch, caplog):
+    monkeypatch.setattr(peers, "STILL_SECONDS", 0.0)
+    progress = peers.Progress(["alpha", "beta", "gamma"])
+    for process, points in enumerate((7, 6, 7)):
+        progress.note(process, points)
+    progress.warn()
+    assert "Farthest behind: process 1 on beta." in caplog.text
+
+
+def test_a_run_that_moves_is_not_warned_of(caplog):
+    progress = peers.Progress(["alpha", "beta"])
+    progress.note(0, 1)
+    progress.warn()
+    assert not caplog.text
