@@ -27,11 +27,11 @@ class StopSignal:
     signal stops all, at the same call; so all must call it alike.
 
     Args:
-        line: to the other processes.
+        line: to the other processes; an attribute too.
     """
 
     def __init__(self, line: peers.Alone | None = None) -> None:
-        self._line = line or peers.Alone()
+        self.line = line or peers.Alone()
         self._signalled = ""  # here, and not at another process
         self._previous: dict[int, Any] = {}
 
@@ -47,12 +47,12 @@ class StopSignal:
             signal.signal(number, handler)
 
     def __call__(self) -> bool:
-        return self._line.agree(self._signalled)
+        return self.line.agree(self._signalled)
 
     @property
     def name(self) -> str:
         """The signal that stops the run, wherever it came; "" without one."""
-        return self._signalled or self._line.stop_name
+        return self._signalled or self.line.stop_name
 
     def _note(self, number: int, frame: Any) -> None:
         del frame

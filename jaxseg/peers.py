@@ -6,6 +6,7 @@ beside jax's own: its end is noticed at once, silence after a while, and then al
 with the name and the host of the one that is missing. Read `meet`, then `Peers`.
 """
 
+import collections
 import dataclasses
 import json
 import os
@@ -98,8 +99,8 @@ class Progress:
         lowest = min(self._points.values())
         behind = [i for i, points in sorted(self._points.items()) if points == lowest]
         logging.warning(
-            "no process has finished a step or a batch for %.0f s. Farthest behind: %s. "
-            "`kill -USR1 PID` there prints what it does",
+            "no process has finished a step or a batch for %.0f s. Farthest behind: "
+            "%s. `kill -USR1 PID` there prints what it does",
             still,
             ", ".join(f"process {i} on {self._hosts[i]}" for i in behind[:8])
             if len(behind) < len(self._points)
@@ -124,6 +125,9 @@ class Alone:
         """Whether to stop now; see `Peers.agree`."""
         self.stop_name = wanted
         return bool(wanted)
+
+    def wait_for_all(self) -> None:
+        """Waits until all processes are here; see `Peers.wait_for_all`."""
 
 
 class Peers(Alone):
@@ -158,6 +162,9 @@ class Peers(Alone):
         self._asked = False
         self._stop_at: int | None = None
         self._changed = threading.Condition()
+        self._waits = 0  # calls of `wait_for_all`
+        self._gathered = 0  # those that all have reached
+        self._arrived: collections.Counter[int] = collections.Counter()
         self._progress = Progress(hosts)
         for link in links.values():
             self._spawn(self._listen, link)
@@ -191,6 +198,17 @@ class Peers(Alone):
         if wanted:
             self._tell_first({"stop": wanted})
         return False
+
+    def wait_for_all(self) -> None:
+        """Waits until all processes are here, however long; to be called by all.
+
+        As before the first step, which some compile faster than others: a collective
+        of Gloo, which CPUs use, would give up after half a minute.
+        """
+        self._tell_first({"here": True})
+        with self._changed:
+            self._waits += 1
+            self._changed.wait_for(lambda: self._gathered >= self._waits)
 
     def _tell_first(self, message: Mapping[str, Any]) -> None:
         """Tells process 0, which may be this one."""
@@ -236,6 +254,15 @@ class Peers(Alone):
         elif "stop_at" in message:
             with self._changed:
                 self._stop_at = message["stop_at"]
+                self._changed.notify_all()
+        elif "here" in message:
+            with self._changed:
+                self._arrived[process] += 1
+                each = [self._arrived[i] for i in range(self.place[1])]
+            self._tell_all({"all_here": min(each)})
+        elif "all_here" in message:
+            with self._changed:
+                self._gathered = max(self._gathered, message["all_here"])
                 self._changed.notify_all()
         elif "alive" in message:
             self._progress.note(process, message["alive"])

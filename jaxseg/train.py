@@ -150,6 +150,7 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
         first = next(batches)
         prepare = inputs.device_augmentation(config)
         train_step = compile_step(run.method, run.mesh, state, first, prepare=prepare)
+        run.stop.line.wait_for_all()
         stream = itertools.chain([first], batches)
         log = hooks.TrainingLog(
             run.report,

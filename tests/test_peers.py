@@ -1,6 +1,7 @@
 """The line between processes: real ones that only talk, and threads that meet."""
 
 import contextlib
+import re
 import signal
 import socket
 import threading
@@ -19,6 +20,10 @@ line = peers.meet(("localhost", port), process=who, num_processes=2,
 peers.jax.distributed.shutdown = lambda: None  # nothing was started
 with line, hooks.StopSignal(line) as stop:
     print("met", flush=True)
+    time.sleep(0.5 * who)
+    print("comes at", time.monotonic(), flush=True)
+    line.wait_for_all()
+    print("all here at", time.monotonic(), flush=True)
     for step in range(1, 1000):
         time.sleep(0.02 * (1 + 2 * who))
         if stop():
@@ -62,9 +67,23 @@ def test_a_process_that_stands_still_is_named_after_the_timeout():
     assert "process 1 of 2" in output and "no sign of life" in output
 
 
-def test_an_error_in_one_process_ends_the_other_with_its_reason():
+@pytest.fixture(scope="module")
+def failed():
+    """Exit codes and outputs of two processes of which one raised."""
     with talking("raise") as started:
-        codes, outputs = hosts.finish(started, timeout=30)
+        return tuple(hosts.finish(started, timeout=60))
+
+
+def test_who_waits_for_all_goes_on_when_the_last_has_come(failed):
+    comes, goes = (
+        [float(re.search(rf"{what} at (\S+)", output)[1]) for output in failed[1]]
+        for what in ("comes", "all here")
+    )
+    assert min(goes) >= max(comes)
+
+
+def test_an_error_in_one_process_ends_the_other_with_its_reason(failed):
+    codes, outputs = failed
     assert codes == (peers.FAILED, peers.FAILED)
     assert "failed: ValueError: a bad picture" in outputs[0]
     assert "Traceback" in outputs[1]
