@@ -1,7 +1,7 @@
 """Starting one run on several hosts: who takes part, and where they meet.
 
 `find_launch` reads what the launcher left in the environment; `start` has all processes
-answer to their names (`peers`) and then hands over to `jax.distributed`.
+answer to their names (`roll_call`) and then hands over to `jax.distributed`.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import jax
 from absl import logging
 
-from jaxseg import peers
+from jaxseg import peers, roll_call
 
 LAUNCHERS = ("auto", "none", "env", "slurm", "tpu")
 TPU_PORT = 8476  # of the coordinator, where the launcher names none
@@ -281,7 +281,7 @@ def start(
     if launch is None:
         return peers.Alone()
     host, _, port = launch.coordinator.rpartition(":")
-    line = peers.meet(
+    line = roll_call.meet(
         (host, int(port) + 1),
         process=launch.process,
         num_processes=launch.num_processes,

@@ -3,7 +3,7 @@
 A process that waits for another inside a collective can wait for ever, or is ended by
 jax with a message that names nobody. So every process keeps a connection to process 0,
 beside jax's own: its end is noticed at once, silence after a while, and then all end
-with the name and the host of the one that is missing. Read `meet`, then `Peers`.
+with the name and the host of the one that is missing. `roll_call.meet` makes the line.
 """
 
 import collections
@@ -21,8 +21,6 @@ from typing import Any, NoReturn
 import jax
 from absl import logging
 
-REMIND_SECONDS = 30.0  # between lines that say who is waited for
-RETRY_SECONDS = 0.2
 STILL_SECONDS = 600.0  # without a step, as of a compilation or a hang
 SETTLE_SECONDS = 2.0
 FAILED = 1  # exit code of a run that lost a process
@@ -340,164 +338,3 @@ def leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)
-
-
-def meet(
-    address: tuple[str, int],
-    *,
-    process: int,
-    num_processes: int,
-    hosts: Sequence[str] = (),
-    startup_timeout: float,
-    peer_timeout: float,
-) -> Peers:
-    """Waits until all processes of a run are there.
-
-    Args:
-        address: host and port where process 0 listens.
-        process: the index of this one.
-        num_processes: of the run.
-        hosts: names of the hosts, for those that do not come; () if unknown.
-        startup_timeout: seconds to wait.
-        peer_timeout: of `Peers`.
-
-    Raises:
-        PeerError: naming those that did not come.
-    """
-    deadline = time.monotonic() + startup_timeout
-    if process == 0:
-        links = gather(
-            address[1], num_processes, hosts, deadline, startup_timeout=startup_timeout
-        )
-        names = [socket.gethostname()] + [links[i].host for i in sorted(links)]
-        for link in links.values():
-            link.send({"hosts": names})
-    else:
-        first, names = report(address, process, deadline, startup_timeout)
-        links = {0: first}
-    return Peers(process, names, links, timeout=peer_timeout)
-
-
-def gather(
-    port: int,
-    num_processes: int,
-    hosts: Sequence[str],
-    deadline: float,
-    *,
-    startup_timeout: float,
-) -> dict[int, Link]:
-    """Process 0: takes the call of every other."""
-    links: dict[int, Link] = {}
-    missing = set(range(1, num_processes))
-
-    def listed(indices: set[int]) -> str:
-        shown = [
-            f"process {i}" + (f" ({hosts[i]})" if hosts else "")
-            for i in sorted(indices)[:8]
-        ]
-        more = f" and {len(indices) - 8} more" if len(indices) > 8 else ""
-        return ", ".join(shown) + more
-
-    with listen(port) as server:
-        while missing:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                message = (
-                    f"{listed(missing)} of {num_processes} did not come within "
-                    f"{startup_timeout:g} s (--startup_timeout); "
-                    + (f"{listed(set(links))} came" if links else "nobody else came")
-                    + f". Each must reach port {port} of {socket.gethostname()}"
-                )
-                for link in links.values():
-                    link.send({"end": message})
-                raise PeerError(message)
-            server.settimeout(min(left, REMIND_SECONDS))
-            try:
-                connection, _ = server.accept()
-            except TimeoutError:
-                logging.info("waiting for %s", listed(missing))
-                continue
-            caller = greet(connection)
-            if caller is not None and caller.process in missing:
-                links[caller.process] = caller
-                missing.discard(caller.process)
-            elif caller is not None:
-                message = (
-                    f"two processes say that they are process {caller.process} of "
-                    f"{num_processes}; the second is on {caller.host}: give each an "
-                    "index of its own"
-                )
-                for known in (*links.values(), caller):
-                    known.send({"end": message})
-                raise PeerError(message)
-    return links
-
-
-def listen(port: int) -> socket.socket:
-    """Opens a port on all addresses of this host.
-
-    Raises:
-        PeerError: if another program has it.
-    """
-    try:
-        if socket.has_dualstack_ipv6():
-            return socket.create_server(
-                ("", port), family=socket.AF_INET6, dualstack_ipv6=True
-            )
-        return socket.create_server(("", port))
-    except OSError as error:
-        raise PeerError(
-            f"process 0 cannot listen at port {port} of {socket.gethostname()}: "
-            f"{error}; give the coordinator another port"
-        ) from error
-
-
-def greet(connection: socket.socket) -> Link | None:
-    """Hears who calls; None if it is nobody of ours."""
-    connection.settimeout(10)
-    link = Link(-1, "", connection)
-    try:
-        hello = link.receive() or {}
-        link.process, link.host = int(hello["process"]), str(hello["host"])
-    except (ValueError, KeyError, TypeError):
-        connection.close()
-        return None
-    connection.settimeout(None)
-    return link
-
-
-def report(
-    address: tuple[str, int], process: int, deadline: float, startup_timeout: float
-) -> tuple[Link, list[str]]:
-    """The others: call process 0 and wait until it has heard from all."""
-    host, port = address
-    problem: OSError | None = None
-    reminded = time.monotonic()
-    while True:
-        try:
-            connection = socket.create_connection(address, timeout=5)
-            break
-        except OSError as error:
-            problem = error
-        now = time.monotonic()
-        if now > deadline:
-            raise PeerError(
-                f"process 0 did not answer at {host}:{port} within "
-                f"{startup_timeout:g} s (--startup_timeout): {problem}"
-            )
-        if now - reminded > REMIND_SECONDS:
-            logging.warning("waiting for process 0 at %s:%d: %s", host, port, problem)
-            reminded = now
-        time.sleep(RETRY_SECONDS)
-    # Process 0 may have begun to wait later than this one, and ends by itself.
-    connection.settimeout(startup_timeout + REMIND_SECONDS)
-    link = Link(0, host, connection)
-    link.send({"process": process, "host": socket.gethostname()})
-    answer = link.receive() or {}
-    if "hosts" not in answer:
-        raise PeerError(
-            answer.get("end", f"process 0 at {host}:{port} ended while others started")
-        )
-    connection.settimeout(None)
-    link.host = answer["hosts"][0]
-    return link, answer["hosts"]

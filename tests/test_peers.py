@@ -1,10 +1,9 @@
-"""The line between processes: real ones that only talk, and threads that meet."""
+"""The line between processes: real ones, that only talk."""
 
 import contextlib
 import re
 import signal
 import socket
-import threading
 
 import pytest
 
@@ -13,10 +12,10 @@ from tests import hosts
 
 TALK = """
 import sys, time
-from jaxseg import hooks, peers
+from jaxseg import hooks, peers, roll_call
 who, port = int(sys.argv[1]), int(sys.argv[2])
-line = peers.meet(("localhost", port), process=who, num_processes=2,
-                  startup_timeout=60, peer_timeout=2)
+line = roll_call.meet(("localhost", port), process=who, num_processes=2,
+                      startup_timeout=60, peer_timeout=2)
 peers.jax.distributed.shutdown = lambda: None  # nothing was started
 with line, hooks.StopSignal(line) as stop:
     print("met", flush=True)
@@ -101,65 +100,6 @@ def test_a_signal_to_any_stops_all_at_the_same_step(signals):
     ]
     assert codes == (0, 0)
     assert lines[0] == lines[1] and lines[0][0].endswith("by SIGTERM")
-
-
-def meet(process, port, **options):
-    options = dict(num_processes=2, startup_timeout=1, peer_timeout=5) | options
-    return peers.meet(("localhost", port), process=process, **options)
-
-
-def test_who_does_not_come_is_named():
-    with pytest.raises(peers.PeerError, match=r"process 1 \(beta\) of 2 did not come"):
-        meet(0, hosts.free_port(), hosts=("alpha", "beta"))
-
-
-def test_those_who_came_hear_who_did_not():
-    port, heard = hosts.free_port(), []
-
-    def call():
-        try:
-            meet(1, port, num_processes=3)
-        except peers.PeerError as error:
-            heard.append(str(error))
-
-    caller = threading.Thread(target=call)
-    caller.start()
-    with pytest.raises(peers.PeerError, match="process 2 of 3 did not come"):
-        meet(0, port, num_processes=3, startup_timeout=3)
-    caller.join(timeout=10)
-    assert "process 2 of 3 did not come" in heard[0] and "process 1 came" in heard[0]
-
-
-def test_a_first_process_that_does_not_answer_is_named():
-    with pytest.raises(peers.PeerError, match="process 0 did not answer at localhost"):
-        meet(1, hosts.free_port())
-
-
-def test_a_port_that_is_taken_is_named():
-    with (
-        socket.create_server(("", 0)) as taken,
-        pytest.raises(peers.PeerError, match="cannot listen at port"),
-    ):
-        meet(0, taken.getsockname()[1])
-
-
-def test_strangers_are_not_counted():
-    port = hosts.free_port()
-
-    def knock():
-        for _ in range(50):
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("localhost", port)) as one,
-            ):
-                one.sendall(b"GET / HTTP/1.1\n\n")
-                return
-
-    stranger = threading.Thread(target=knock)
-    stranger.start()
-    with pytest.raises(peers.PeerError, match="nobody else came"):
-        meet(0, port)
-    stranger.join()
 
 
 def test_a_process_by_itself_stops_when_it_wants_to():
