@@ -134,6 +134,19 @@ def path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
+def put(value: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+    """Places an array that every process has whole, with no word to the others.
+
+    Args:
+        value: of the shape of `like`; is cast to its dtype.
+        like: with a sharding.
+    """
+    whole = np.asarray(value).astype(like.dtype)
+    return jax.make_array_from_callback(
+        whole.shape, like.sharding, lambda index: whole[index]
+    )
+
+
 def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """Makes global arrays of this process's share of a batch."""
     sharding = batched(mesh)
