@@ -53,7 +53,7 @@ def processes(*arguments, count=2, devices=4, missing=(), environ=()):
             process.stdout.close()
 
 
-def finish(started, timeout=240):
+def finish(started, timeout=480):
     """Exit codes and outputs."""
     deadline = time.monotonic() + timeout
     found = []

@@ -14,19 +14,19 @@ from tests import hosts
 ROOT = pathlib.Path(__file__).parent.parent
 TRAIN = ("-m", "jaxseg.main", "--config", ROOT / "configs/quickstart.py:tiny")
 TRAIN = (*TRAIN, "--config.evals.val.batch_size=8", "--config.data.num_val=12")
-STEPS = 120
-pytestmark = pytest.mark.slow
+STEPS = 30
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 
 def flags(workdir, checkpoint=3):
     return (
         *("--workdir", workdir, f"--config.total_steps={STEPS}"),
-        *("--config.every.log=10", "--config.every.evaluate=0"),
+        *("--config.every.log=5", "--config.every.evaluate=0"),
         f"--config.every.checkpoint={checkpoint}",
     )
 
 
-def wait_for_step(workdir, step, started, timeout=240):
+def wait_for_step(workdir, step, started, timeout=480):
     """Until a checkpoint of this step or a later one is there."""
     deadline = time.monotonic() + timeout
     while newest(workdir) < step:
