@@ -124,7 +124,7 @@ class Evaluator:
                 name=self.dataset.source(spec["split"]).name,
                 stop=stop,
             )
-            skipped = batches.skipped
+            skipped = sharding.sum_of_processes(batches.skipped)
         if counted is None:
             return None
         scores = self._scores(name, counted)
@@ -371,10 +371,15 @@ def from_file(
     def zeros(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
 
+    begin = jax.jit(
+        lambda: (jnp.zeros((), jnp.int32), jax.random.key(0)),
+        out_shardings=(target.step.sharding, target.rng.sharding),
+    )
+    step, rng = begin()
     # Not drawn by the initialiser: compiling that takes longer than reading the file.
     blank = target.replace(
-        step=jnp.zeros((), jnp.int32),
-        rng=jax.random.key(0),
+        step=step,
+        rng=rng,
         params=zeros(target.params),
         batch_stats=zeros(target.batch_stats),
     )

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from absl import logging
 
-from jaxseg import reporting
+from jaxseg import peers, reporting
 
 
 class TrainingDiverged(RuntimeError):
@@ -23,11 +23,16 @@ class TrainingDiverged(RuntimeError):
 class StopSignal:
     """Notes SIGTERM and SIGINT, so that the step ends and is saved; twice ends at once.
 
-    Calling it says whether the run was asked to stop.
+    Calling it says whether the run is to stop here. Of several processes any one's
+    signal stops all, at the same call; so all must call it alike.
+
+    Args:
+        line: to the other processes; an attribute too.
     """
 
-    def __init__(self) -> None:
-        self.name = ""
+    def __init__(self, line: peers.Alone | None = None) -> None:
+        self.line = line or peers.Alone()
+        self._signalled = ""  # here, and not at another process
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -42,15 +47,22 @@ class StopSignal:
             signal.signal(number, handler)
 
     def __call__(self) -> bool:
-        return bool(self.name)
+        return self.line.agree(self._signalled)
+
+    @property
+    def name(self) -> str:
+        """The signal that stops the run, wherever it came; "" without one."""
+        return self._signalled or self.line.stop_name
 
     def _note(self, number: int, frame: Any) -> None:
         del frame
-        if self.name:
+        if self._signalled:
             os._exit(128 + number)
-        self.name = signal.Signals(number).name
+        self._signalled = signal.Signals(number).name
         # Not the logger, whose lock the interrupted line may hold.
-        message = f"\n{self.name}: saving after this step; once more to exit at once\n"
+        message = (
+            f"\n{self._signalled}: saving after this step; once more to exit at once\n"
+        )
         os.write(2, message.encode())
 
 

@@ -149,7 +149,7 @@ def replace_segmentor(
 ) -> TrainState:
     """Puts a segmentor's arrays into a state, placed as the target says."""
     placed = jax.tree.map(
-        lambda leaf, like: jax.device_put(jnp.asarray(leaf, like.dtype), like.sharding),
+        sharding.put,
         {"params": params, "batch_stats": batch_stats},
         {
             "params": target.params["segmentor"],

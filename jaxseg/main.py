@@ -5,8 +5,11 @@
 Any key of the config can be set behind it: `--config.schedule.peak=2e-3`.
 """
 
+import faulthandler
 import json
+import signal
 import sys
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -24,6 +27,18 @@ COMPILATION_CACHE = flags.DEFINE_string(
     "Folder that keeps compiled programs, so that the next start is faster; '' for "
     "none. Default: $JAX_COMPILATION_CACHE_DIR, else ~/.cache/jaxseg/compiled.",
 )
+LAUNCHER = flags.DEFINE_enum(
+    "launcher",
+    "auto",
+    ["auto", "none", "env", "slurm", "tpu"],
+    "Who says which processes take part in this run; none for this one alone.",
+)
+STARTUP_TIMEOUT = flags.DEFINE_float(
+    "startup_timeout", 300, "Seconds to wait at the start for the other processes."
+)
+PEER_TIMEOUT = flags.DEFINE_float(
+    "peer_timeout", 60, "Seconds of silence after which another process counts as dead."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -35,14 +50,33 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     # Imported here so that --help and a misspelt flag answer at once.
-    import jax
+    from jaxseg import distributed, peers, reporting
 
+    logging.set_verbosity(logging.WARNING)  # JAX says which backends are not there
+    try:
+        launch = distributed.find_launch(LAUNCHER.value)
+        is_main = launch is None or launch.process == 0
+        reporting.setup_logging(WORKDIR.value, is_main=is_main)
+        line = distributed.start(
+            launch,
+            startup_timeout=STARTUP_TIMEOUT.value,
+            peer_timeout=PEER_TIMEOUT.value,
+        )
+    except (distributed.LaunchError, peers.PeerError) as error:
+        logging.error("%s", error)
+        sys.exit(1)
+    if hasattr(signal, "SIGUSR1"):  # not on Windows
+        faulthandler.register(signal.SIGUSR1)  # prints what a run that hangs does
+    with line:
+        run_config(line)
+
+
+def run_config(line: Any) -> None:
+    """Does what the flags say, together with the processes on the line."""
     from jaxseg import compilation_cache, evaluate, reporting, train
     from jaxseg.checkpoints import CheckpointError
     from jaxseg.hooks import TrainingDiverged
 
-    logging.set_verbosity(logging.WARNING)  # JAX says which backends are not there
-    reporting.setup_logging(WORKDIR.value, is_main=jax.process_index() == 0)
     compilation_cache.enable(COMPILATION_CACHE.value)
     config = CONFIG.value.to_dict()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
@@ -60,7 +94,7 @@ def main(argv: list[str]) -> None:
         if MODE.value == "eval":
             evaluate.run(config, WORKDIR.value)
         else:
-            train.train(config, WORKDIR.value)
+            train.train(config, WORKDIR.value, line=line)
     except KeyboardInterrupt:  # while evaluating; training saves first
         sys.exit(130)
     except expected as error:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -23,19 +24,27 @@ DATA = "data"
 def make_mesh(num_devices: int = 0) -> Mesh:
     """Lays the first `num_devices` devices, or all for 0, along the data axis.
 
+    The devices of a process lie side by side, in the order of the processes, so that
+    the batch is the same whoever reads it: the first process has its first pictures.
+
     Raises:
-        ConfigError: if there are fewer devices.
+        ConfigError: if there are fewer devices, or a process would have none.
     """
-    devices = jax.devices()
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     if not 0 <= num_devices <= len(devices):
         raise ConfigError(
             f"num_devices is {num_devices}, but there are {len(devices)}: {devices}"
         )
+    if num_devices not in (0, len(devices)) and jax.process_count() > 1:
+        raise ConfigError(
+            f"num_devices is {num_devices}, but the run has {len(devices)} devices in "
+            f"{jax.process_count()} processes: use 0 for all of them, or start fewer "
+            "processes"
+        )
     devices = devices[: num_devices or None]
-    # Explicit axes, the default, would make ordinary model code raise.
-    return jax.make_mesh(
-        (len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices
-    )
+    # Explicit axes would make ordinary model code raise. `jax.make_mesh` would put TPUs
+    # in another order.
+    return Mesh(np.array(devices), (DATA,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -127,6 +136,19 @@ def path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
+def put(value: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+    """Places an array that every process has whole, with no word to the others.
+
+    Args:
+        value: of the shape of `like`; is cast to its dtype.
+        like: with a sharding.
+    """
+    whole = np.asarray(value).astype(like.dtype)
+    return jax.make_array_from_callback(
+        whole.shape, like.sharding, lambda index: whole[index]
+    )
+
+
 def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """Makes global arrays of this process's share of a batch."""
     sharding = batched(mesh)
@@ -134,6 +156,13 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arr
         key: jax.make_array_from_process_local_data(sharding, value)
         for key, value in batch.items()
     }
+
+
+def sum_of_processes(count: int) -> int:
+    """Adds up what every process has counted; all must ask."""
+    if jax.process_count() == 1:
+        return count
+    return int(multihost_utils.process_allgather(np.int32(count)).sum())
 
 
 class Prefetch:

@@ -13,7 +13,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from jaxseg import config as config_lib
-from jaxseg import hooks, initialization, reporting, sharding, workfolder
+from jaxseg import hooks, initialization, peers, reporting, sharding, workfolder
 from jaxseg.checkpoints import CheckpointError, Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
@@ -39,12 +39,15 @@ class Run:
     stop: hooks.StopSignal
 
 
-def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
+def train(
+    config: Mapping[str, Any], workdir: str, *, line: peers.Alone | None = None
+) -> dict[str, dict[str, Any]]:
     """Trains to `total_steps`, resuming what the work folder holds, and evaluates.
 
     Args:
         config: a plain nested dict, as `ConfigDict.to_dict()` gives it.
         workdir: receives config, log, metrics, pictures and checkpoints.
+        line: to the other processes of the run; None for a process by itself.
 
     Returns:
         The final scores by evaluation; empty if a signal stopped the run before.
@@ -67,10 +70,11 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     is_main = jax.process_index() == 0
     if is_main:
         workfolder.claim(config, workdir, dataset.labels)
+    workfolder.check_shared(workdir)
     reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
 
     with (
-        hooks.StopSignal() as stop,
+        hooks.StopSignal(line) as stop,
         Checkpoints(workdir) as checkpoints,
         reporting.Report(
             workdir,
@@ -146,6 +150,7 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
         first = next(batches)
         prepare = inputs.device_augmentation(config)
         train_step = compile_step(run.method, run.mesh, state, first, prepare=prepare)
+        run.stop.line.wait_for_all()
         stream = itertools.chain([first], batches)
         log = hooks.TrainingLog(
             run.report,
@@ -166,7 +171,8 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
 
                 stopping = run.stop()
                 if hooks.due(config, "log", step) or stopping:
-                    log.write(step, skipped_pictures=batches.skipped)
+                    skipped = sharding.sum_of_processes(batches.skipped)
+                    log.write(step, skipped_pictures=skipped)
                 evaluating = hooks.due(config, "evaluate", step) and not stopping
                 if evaluating or stopping or hooks.due(config, "checkpoint", step):
                     scores = score_and_save(run, state, log, evaluating=evaluating)
@@ -175,6 +181,8 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
         except (hooks.TrainingDiverged, CheckpointError):
             raise
         except Exception as error:
+            if jax.process_count() > 1:
+                raise  # to save takes all processes, and the others are in a step
             save_steps_done(run, state, log, start)
             if not run.stop():
                 raise

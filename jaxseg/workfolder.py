@@ -4,10 +4,14 @@ import importlib.metadata
 import json
 import os
 import platform
+import socket
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from jaxseg import config as config_lib
 from jaxseg.checkpoints import FOLDER
@@ -72,6 +76,31 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
             )
     write_json(os.path.join(workdir, "config.json"), resolved)
     write_json(os.path.join(workdir, "versions.json"), versions())
+
+
+VISIBLE_SECONDS = 30.0  # that a network's file system may take to show a new file
+
+
+def check_shared(workdir: str) -> None:
+    """Has all processes see whether the first one's folder is theirs, once claimed.
+
+    Raises:
+        ConfigError: on a host that does not see it.
+    """
+    if jax.process_count() == 1:
+        return
+    path = os.path.join(workdir, "versions.json")
+    written = os.stat(path).st_size if jax.process_index() == 0 else 0
+    written = int(multihost_utils.broadcast_one_to_all(np.int32(written)))
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while not os.path.exists(path) or os.stat(path).st_size != written:
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"process {jax.process_index()} on {socket.gethostname()} does not see "
+                f"{path}, which process 0 has written: --workdir must be a folder that "
+                "all hosts share"
+            )
+        time.sleep(0.2)
 
 
 def check_same_model(

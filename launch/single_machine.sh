@@ -1,17 +1,27 @@
 #!/usr/bin/env bash
 # Trains one config on every accelerator of this machine: one process drives them all.
 #
-#   launch/single_machine.sh configs/supervised_cityscapes.py runs/cityscapes [FLAGS ...]
+#   launch/single_machine.sh [--dry-run] CONFIG WORKDIR [FLAGS ...]
+#   launch/single_machine.sh configs/supervised_cityscapes.py runs/cityscapes
 #
+#   --dry-run        print the command and what would be used, run nothing
 #   DEVICES=0,1      use only these GPUs
-#   DRY_RUN=1        print the command and what would be used, run nothing
+#
+# This is the script for a node with several GPUs too. A process for each GPU would do
+# the same steps; one for all shares the decoded pictures and the threads that read them,
+# and has nobody to wait for at the start.
 #
 # Stop it with Ctrl-C or SIGTERM: the step is finished and saved, and the same command
 # resumes from there.
 set -euo pipefail
 
+dry_run=
+if [[ ${1:-} == --dry-run ]]; then
+  dry_run=yes
+  shift
+fi
 if [[ $# -lt 2 ]]; then
-  sed -n '2,10p' "$0" >&2
+  sed -n '2,16p' "$0" >&2
   exit 2
 fi
 config=$1
@@ -30,9 +40,10 @@ export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 # Compiled steps are kept from run to run.
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/jaxseg}
 
-command=(python -m jaxseg.main --config "$config" --workdir "$workdir" "$@")
+command=(python -m jaxseg.main --launcher none)
+command+=(--config "$config" --workdir "$workdir" "$@")
 echo "devices: ${DEVICES:-all}   command: ${command[*]}"
-if [[ -n ${DRY_RUN:-} ]]; then
+if [[ -n $dry_run ]]; then
   exit 0
 fi
 mkdir -p "$workdir"

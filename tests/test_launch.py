@@ -1,15 +1,21 @@
 import os
 import pathlib
+import re
+import shlex
+import shutil
 import subprocess
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
+SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
+TPU = ("my-tpu", "my-zone")
+BEFORE = {"tpu_vm.sh": TPU, "tpu_pod.sh": TPU}  # what comes before CONFIG
 
 
-def launch(*arguments, **environment):
+def launch(script, *arguments, **environment):
     return subprocess.run(
-        ["launch/single_machine.sh", *arguments],
+        [ROOT / "launch" / script, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
@@ -17,23 +23,101 @@ def launch(*arguments, **environment):
     )
 
 
-def test_a_dry_run_prints_the_command_and_makes_nothing(tmp_path):
-    done = launch(
-        *("configs/quickstart.py:tiny", str(tmp_path / "run"), "--config.seed=3"),
-        DRY_RUN="1",
-        DEVICES="0,1",
-    )
-    assert done.returncode == 0
-    assert "devices: 0,1" in done.stdout
-    assert "-m jaxseg.main --config configs/quickstart.py:tiny" in done.stdout
-    assert done.stdout.strip().endswith("--config.seed=3")
-    assert not (tmp_path / "run").exists()
+def parametrized(function):
+    return pytest.mark.parametrize("script", [path.name for path in SCRIPTS])(function)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [((), "launch/single_machine.sh configs/"), (("no.py", "w"), "no such config")],
-)
-def test_a_mistake_is_explained(arguments, message):
-    done = launch(*arguments)
-    assert done.returncode == 2 and message in done.stderr
+@parametrized
+def test_a_script_is_sound(script):
+    path = ROOT / "launch" / script
+    subprocess.run(["bash", "-n", path], check=True)
+    if shutil.which("shellcheck"):
+        done = subprocess.run(["shellcheck", path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+@parametrized
+def test_a_dry_run_prints_the_command_and_makes_nothing(script, tmp_path):
+    workdir = tmp_path / "a run"
+    rest = ("configs/quickstart.py:tiny", workdir, "--config.seed=3")
+    done = launch(script, "--dry-run", *BEFORE.get(script, ()), *rest)
+    assert done.returncode == 0, done.stderr
+    command = done.stdout.partition("command: ")[2].splitlines()[0]
+    assert "configs/quickstart.py:tiny" in command
+    assert command.strip().endswith("--config.seed=3")
+    assert not workdir.exists()
+
+
+@parametrized
+def test_a_mistake_is_explained(script):
+    before = BEFORE.get(script, ())
+    done = launch(script)
+    assert done.returncode == 2 and f"launch/{script} " in done.stderr
+    done = launch(script, "--dry-run", *before, "configs/no.py", "/tmp/w")
+    assert done.returncode == 2 and "no such config: configs/no.py" in done.stderr
+
+
+def test_some_gpus_of_a_machine_can_be_chosen():
+    rest = ("--dry-run", "configs/quickstart.py", "runs/x")
+    assert "devices: 0,1" in launch("single_machine.sh", *rest, DEVICES="0,1").stdout
+
+
+@pytest.mark.parametrize("script", BEFORE)
+def test_a_remote_command_survives_its_shell(script):
+    rest = (*TPU, "configs/quickstart.py", "/mnt/a run", "--config.data.name=a b")
+    done = launch(script, "--dry-run", *rest, PROJECT="mine")
+    remote = done.stdout.partition("--command ")[2]
+    words = shlex.split(remote)
+    assert words[:3] == ["cd", "jaxseg", "&&"]
+    assert "/mnt/a run" in words and words[-1] == "--config.data.name=a b"
+    assert "--project mine" in done.stdout
+
+
+def test_all_workers_of_a_pod_are_started_and_share_a_folder():
+    rest = ("configs/quickstart.py", "/mnt/run")
+    done = launch("tpu_pod.sh", "--dry-run", *TPU, *rest)
+    assert "--worker=all" in done.stdout and "--launcher tpu" in done.stdout
+    done = launch("tpu_pod.sh", "--dry-run", *TPU, "configs/quickstart.py", "runs/x")
+    assert done.returncode == 2 and "absolute path" in done.stderr
+
+
+def test_a_slurm_script_refuses_to_run_outside_of_a_job():
+    done = launch("slurm.sh", "configs/quickstart.py", "runs/x", SLURM_JOB_ID="")
+    assert done.returncode == 2 and "sbatch" in done.stderr
+
+
+def instructions():
+    """(name, arguments) of each instruction of the Dockerfile."""
+    text = (ROOT / "launch" / "Dockerfile").read_text()
+    lines = [x for x in text.splitlines() if x and not x.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [line.split(maxsplit=1) for line in joined.splitlines()]
+
+
+def test_the_dockerfile_copies_what_there_is():
+    copies = [rest.split()[:-1] for name, rest in instructions() if name == "COPY"]
+    sources = [source for paths in copies for source in paths]
+    assert {"pyproject.toml", "jaxseg", "configs"} <= set(sources)
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_the_dockerfile_starts_what_the_readme_starts():
+    found = dict(instructions())
+    assert found["FROM"].startswith("python:3.1")
+    entry = " ".join(re.findall(r'"([^"]+)"', found["ENTRYPOINT"]))
+    assert entry in (ROOT / "README.md").read_text()
+
+
+def test_the_dockerfile_runs_as_a_user_and_keeps_data_outside():
+    names = [name for name, _ in instructions()]
+    found = dict(instructions())
+    assert found["USER"] not in ("root", "0")
+    assert names.index("USER") < names.index("ENTRYPOINT")
+    assert set(found["VOLUME"].split()) == {"/data", "/runs"}
+
+
+def test_the_dockerfile_installs_extras_that_there_are():
+    project = (ROOT / "pyproject.toml").read_text()
+    runs = " ".join(rest for name, rest in instructions() if name == "RUN")
+    for extra in re.search(r'"\.\[([\w,]+)\]"', runs).group(1).split(","):
+        assert f"\n{extra} = [" in project

@@ -5,7 +5,9 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent / "jaxseg"
 ROWS = (
-    ("config", "compilation_cache"),
+    ("config", "compilation_cache", "peers"),
+    ("roll_call",),
+    ("distributed",),
     ("ops", "sharding", "state", "data.labels", "data.word_vectors"),
     (
         "losses",

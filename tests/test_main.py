@@ -110,6 +110,18 @@ def test_a_misspelt_key_or_class_is_one_sentence(tmp_path, flag, answer):
     assert "Traceback" not in output
 
 
+def test_half_a_launch_is_one_sentence(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "jaxseg.main", *QUICK, "--workdir", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_NUM_PROCESSES": "2"},
+    )
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in process.stderr
+
+
 LONG = (*QUICK, "--config.total_steps=100000", "--config.every.checkpoint=3")
 LONG = (*LONG, "--config.every.evaluate=0")
 

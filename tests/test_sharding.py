@@ -56,3 +56,21 @@ def test_prefetching_keeps_order_and_content_and_looks_two_ahead():
     assert taken == [0, 1, 2]
     assert first["image"].sharding == sharding.batched(mesh)
     assert [int(b["image"][0, 0]) for b in [first, *stream]] == [0, 1, 2, 3, 4]
+
+
+def test_a_whole_array_is_placed_as_asked_and_cast():
+    rows = sharding.batched(sharding.make_mesh())
+    like = jax.ShapeDtypeStruct((8, 2), jnp.bfloat16, sharding=rows)
+    value = np.arange(16, dtype=np.float32).reshape(8, 2)
+    placed = sharding.put(value, like)
+    assert placed.sharding == rows and placed.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(np.asarray(placed, np.float32), value)
+
+
+def test_devices_of_a_process_lie_side_by_side():
+    devices = sharding.make_mesh().devices.tolist()
+    assert [d.id for d in devices] == sorted(d.id for d in jax.devices())
+
+
+def test_a_process_by_itself_counts_by_itself():
+    assert sharding.sum_of_processes(3) == 3

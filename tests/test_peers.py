@@ -1,0 +1,124 @@
+"""The line between processes: real ones, that only talk."""
+
+import contextlib
+import re
+import signal
+import socket
+
+import pytest
+
+from jaxseg import peers
+from tests import hosts
+
+TALK = """
+import sys, time
+from jaxseg import hooks, peers, roll_call
+who, port = int(sys.argv[1]), int(sys.argv[2])
+line = roll_call.meet(("localhost", port), process=who, num_processes=2,
+                      startup_timeout=60, peer_timeout=2)
+peers.jax.distributed.shutdown = lambda: None  # nothing was started
+with line, hooks.StopSignal(line) as stop:
+    print("met", flush=True)
+    time.sleep(0.5 * who)
+    print("comes at", time.monotonic(), flush=True)
+    line.wait_for_all()
+    print("all here at", time.monotonic(), flush=True)
+    for step in range(1, 1000):
+        time.sleep(0.02 * (1 + 2 * who))
+        if stop():
+            print("stopped at", step, "by", stop.name, flush=True)
+            break
+        if who == 1 and step == 5 and sys.argv[3:]:
+            raise ValueError("a bad picture")
+"""
+
+
+@contextlib.contextmanager
+def talking(*extra):
+    """Two processes on one line, that have met."""
+    port = hosts.free_port()
+    with contextlib.ExitStack() as stack:
+        started = []
+        for who in (0, 1):
+            one = hosts.processes("-c", TALK, who, port, *extra, count=1)
+            started += stack.enter_context(one)
+        for process in started:
+            while process.stdout.readline().strip() != "met":
+                assert process.poll() is None
+        yield started
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_the_death_of_a_process_ends_the_other_and_is_named(dead):
+    with talking() as started:
+        started[dead].kill()
+        started[1 - dead].wait(timeout=10)
+        codes, outputs = hosts.finish(started)
+    assert codes[1 - dead] == peers.FAILED
+    assert f"process {dead} of 2 on {socket.gethostname()}" in outputs[1 - dead]
+
+
+def test_a_process_that_stands_still_is_named_after_the_timeout():
+    with talking() as started:
+        started[1].send_signal(signal.SIGSTOP)
+        started[0].wait(timeout=15)  # the timeout is 2 s
+        output = started[0].communicate()[0]
+    assert "process 1 of 2" in output and "no sign of life" in output
+
+
+@pytest.fixture(scope="module")
+def failed():
+    """Exit codes and outputs of two processes of which one raised."""
+    with talking("raise") as started:
+        return tuple(hosts.finish(started, timeout=60))
+
+
+def test_who_waits_for_all_goes_on_when_the_last_has_come(failed):
+    comes, goes = (
+        [float(re.search(rf"{what} at (\S+)", output)[1]) for output in failed[1]]
+        for what in ("comes", "all here")
+    )
+    assert min(goes) >= max(comes)
+
+
+def test_an_error_in_one_process_ends_the_other_with_its_reason(failed):
+    codes, outputs = failed
+    assert codes == (peers.FAILED, peers.FAILED)
+    assert "failed: ValueError: a bad picture" in outputs[0]
+    assert "Traceback" in outputs[1]
+
+
+@pytest.mark.parametrize("signals", [{1: 1}, {0: 1, 1: 1}])
+def test_a_signal_to_any_stops_all_at_the_same_step(signals):
+    with talking() as started:
+        for who in signals:
+            started[who].send_signal(signal.SIGTERM)
+        codes, outputs = hosts.finish(started, timeout=30)
+    lines = [
+        [line for line in output.splitlines() if line.startswith("stopped")]
+        for output in outputs
+    ]
+    assert codes == (0, 0)
+    assert lines[0] == lines[1] and lines[0][0].endswith("by SIGTERM")
+
+
+def test_a_process_by_itself_stops_when_it_wants_to():
+    line = peers.Alone()
+    assert not line.agree("")
+    assert line.agree("SIGINT") and line.stop_name == "SIGINT"
+
+
+def test_a_run_that_stands_still_says_who_is_behind(monkeypatch, caplog):
+    monkeypatch.setattr(peers, "STILL_SECONDS", 0.0)
+    progress = peers.Progress(["alpha", "beta", "gamma"])
+    for process, points in enumerate((7, 6, 7)):
+        progress.note(process, points)
+    progress.warn()
+    assert "Farthest behind: process 1 on beta." in caplog.text
+
+
+def test_a_run_that_moves_is_not_warned_of(caplog):
+    progress = peers.Progress(["alpha", "beta"])
+    progress.note(0, 1)
+    progress.warn()
+    assert not caplog.text
