@@ -10,7 +10,6 @@ every group are compared at a time, and their gradient is found at once, so that
 matrix of anchors times columns outlives its turn.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -23,83 +22,11 @@ from jaxseg import sharding
 from jaxseg.methods.pico import synthesis
 from jaxseg.methods.pico.examples import set_size
 from jaxseg.methods.pico.loss import Bank, Contrast, _logsumexp, average
+from jaxseg.methods.pico.rule import ExampleRule
 from jaxseg.ops.selection import kth_largest, nth_true
 
-EXAMPLE_MODES = ("all", "random", "hardest", "semi_hard")
-MIX_PAIRS = ("per_anchor", "per_class")
 # Anchors of every group that are compared with all columns at a time.
 CHUNK = 64
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExampleRule:
-    """Which examples of the memory an anchor is compared with.
-
-    Attributes:
-        mode: "all"; "random" ones; the "hardest"; or "semi_hard", random ones of the
-            hard ones.
-        semi_hard_fraction: the share of the examples, hardest first, that semi_hard
-            draws from.
-        semi_hard_band: or two shares, counted from the hardest on, to draw between:
-            (0.1, 0.5) leaves the hardest tenth out. () for the fraction.
-        num_positives: K, of an anchor; not used by "all".
-        num_negatives: K', likewise.
-        bank_columns: most entries of the bank, of all classes together, that a step
-            looks at: the same random ones for all anchors, equally many of each
-            class. 0 for the whole bank.
-        num_mixed_negatives: mixes of two of the negatives, for every anchor.
-        num_anchor_mixes: mixes of the anchor with one of them.
-        mix_pairs: whether each anchor has pairs of its own or shares those of its
-            class, whose negatives are then chosen by the mean of the class's anchors.
-    """
-
-    mode: str = "semi_hard"
-    semi_hard_fraction: float = 0.1
-    semi_hard_band: tuple[float, ...] = ()
-    num_positives: int = 1_024
-    num_negatives: int = 2_048
-    bank_columns: int = 40_000
-    num_mixed_negatives: int = 512
-    num_anchor_mixes: int = 256
-    mix_pairs: str = "per_anchor"
-
-    def __post_init__(self):
-        if self.mode not in EXAMPLE_MODES:
-            raise ValueError(
-                f"example_mode is {self.mode!r}; use one of {EXAMPLE_MODES}"
-            )
-        if self.mix_pairs not in MIX_PAIRS:
-            raise ValueError(f"mix_pairs is {self.mix_pairs!r}; use one of {MIX_PAIRS}")
-        if not 0 < self.semi_hard_fraction <= 1:
-            raise ValueError(
-                f"semi_hard_fraction is {self.semi_hard_fraction!r}; it is a share of "
-                "the examples, above 0 and at most 1"
-            )
-        if self.semi_hard_band and not (
-            len(self.semi_hard_band) == 2
-            and 0 <= self.semi_hard_band[0] < self.semi_hard_band[1] <= 1
-        ):
-            raise ValueError(
-                f"semi_hard_band is {self.semi_hard_band!r}; give () or two shares "
-                "(lo, hi), 0 <= lo < hi <= 1, counted from the hardest example on"
-            )
-        for name, lowest in (
-            ("num_positives", 1),
-            ("num_negatives", 1),
-            ("bank_columns", 0),
-            ("num_mixed_negatives", 0),
-            ("num_anchor_mixes", 0),
-        ):
-            if not getattr(self, name) >= lowest:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it must be {lowest} or more"
-                )
-
-    @property
-    def band(self) -> tuple[float, float]:
-        """The shares, from the hardest on, between which semi_hard draws."""
-        low, high = self.semi_hard_band or (0.0, self.semi_hard_fraction)
-        return low, high
 
 
 class Columns(struct.PyTreeNode):

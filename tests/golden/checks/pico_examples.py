@@ -19,7 +19,7 @@ from tests.golden.case import Case
 def examples(case: Case) -> None:
     """Which slots are chosen for each anchor, and the contrast with them."""
     num_classes, length, dim = case["queue"].shape
-    bank = jnp.asarray(case["queue"]).reshape(-1, dim)
+    bank = case["queue"].reshape(-1, dim)
     filled = case["queue_valid"].reshape(-1) > 0
     of_class = np.repeat(np.arange(num_classes), length)
     # A label of no class has no positive, and what its negatives are does not matter.
@@ -27,7 +27,7 @@ def examples(case: Case) -> None:
     keys, size = jnp.asarray(case["random_key"]), case.number("K")
     band = (0.0, case.number("fraction"))
     # Equal vectors are to tie; a matrix product may round each in its own way.
-    similarity = np.sum(np.float64(case["X"])[:, None] * np.float64(bank), axis=-1)
+    similarity = np.sum(case["X"].astype(np.float64)[:, None] * bank, axis=-1)
     similarity = jnp.asarray(similarity, jnp.float32)
 
     found, counts = {}, []
@@ -83,15 +83,17 @@ def synthesis(case: Case) -> None:
         )
         itself = scores(x, jax.lax.stop_gradient(x)[:, None])
         return (
-            mixing.pair_scores(of_first, of_second, cosines, case["alpha"]),
+            mixing.pair_scores(
+                of_first, of_second, cosines, jnp.asarray(case["alpha"])
+            ),
             mixing.anchor_scores(
-                itself, of_member, case["beta"], temperature=temperature
+                itself, of_member, jnp.asarray(case["beta"]), temperature=temperature
             ),
         )
 
     x = jnp.asarray(case["X"])
     for name, ours in zip(("neg_neg", "neg_anchor"), mixes(x), strict=True):
-        expected = scores(x, case[f"synth_{name}"])
+        expected = scores(x, jnp.asarray(case[f"synth_{name}"]))
         case.close_to(expected * temperature, ours * temperature, name, atol=1e-6)
 
     def all_are(*groups: jax.Array) -> tuple[jax.Array, ...]:
