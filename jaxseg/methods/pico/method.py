@@ -20,6 +20,7 @@ from jaxseg.methods.pico import chosen, official, options, sampling, supervision
 from jaxseg.methods.pico import loss as losses
 from jaxseg.methods.pico import memory as memories
 from jaxseg.methods.pico.network import PiCoNetwork
+from jaxseg.methods.pico.rule import ExampleRule
 from jaxseg.models.heads.projection import Projection
 from jaxseg.models.segmentor import Outputs
 from jaxseg.ops.resize import resize_bilinear, resize_nearest
@@ -122,9 +123,9 @@ class PiCo(base.Method):
         _ = self.example_rule  # checks itself
 
     @property
-    def example_rule(self) -> chosen.ExampleRule:
+    def example_rule(self) -> ExampleRule:
         """Which entries of the memory anchors are compared with."""
-        return chosen.ExampleRule(
+        return ExampleRule(
             mode=self.example_mode,
             semi_hard_fraction=self.semi_hard_fraction,
             semi_hard_band=tuple(self.semi_hard_band),

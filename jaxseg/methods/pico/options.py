@@ -28,7 +28,7 @@ LOWEST = dict(
 def check(options: Any) -> None:
     """Finds what cannot be, or would silently not be followed.
 
-    The rule of the examples checks its own values (`chosen.ExampleRule`).
+    The rule of the examples checks its own values (`rule.ExampleRule`).
 
     Args:
         options: has the fields of `PiCo` as attributes.

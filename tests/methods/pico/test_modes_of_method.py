@@ -9,6 +9,7 @@ import pytest
 
 from jaxseg.methods.pico import chosen, sampling
 from jaxseg.methods.pico import memory as memories
+from jaxseg.methods.pico.rule import ExampleRule
 from tests.methods.pico.test_contrast_of_method import (
     CLASSES,
     DIM,
@@ -64,7 +65,7 @@ def test_examples_are_those_of_the_rule(contrast_set):
     del rule["example_mode"]
     compare = functools.partial(
         chosen.chosen_contrast,
-        rule=chosen.ExampleRule(**rule),
+        rule=ExampleRule(**rule),
         with_batch=contrast_set == "both",
         **TEMPERATURES,
     )
