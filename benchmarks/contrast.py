@@ -4,13 +4,15 @@
     python -m benchmarks.contrast [--repeats 5] [--no-torch]
 
 Prints one JSON object a line. First forward and backward of the contrast of 1024
-anchors with a bank of 19 x 10 000 entries, and ours with one of 19 x 32 725. Every form
-runs in a process of its own, in turn with the others, and must find the same loss and
-gradient. `ratio` is how many times longer than ours it takes; `peak_memory_mb` is the
-whole process, `beyond_inputs_mb` what is added when anchors and bank are there
-(compiling included). A line sums up, against the faster of the two torch forms that do
-as the authors' code; a third one does less. Then the sampler on two label maps of
-128 x 256, and the memory's update.
+anchors with a bank of 19 x 10 000 entries. Every form runs in a process of its own, in
+turn with the others, and must find the same loss and gradient. `ratio` is how many
+times longer than ours it takes; `peak_memory_mb` is the whole process,
+`beyond_inputs_mb` what is added when anchors and bank are there (compiling included). A
+line sums up, against the faster of the two torch forms that do as the authors' code; a
+third one does less. Then from which size on torch's whole matrix does not fit into
+8 GiB (a limit on its process, which is set to find that out), ours with the batch
+alone, and ours and the class-grouped scan with 40 000 entries and with 19 x 32 725.
+Then the sampler on two label maps of 128 x 256, and the memory's update.
 """
 
 import argparse
@@ -37,21 +39,34 @@ from jaxseg.reporting.report import peak_memory
 
 OURS = "ours"
 NAIVE = "JAX, whole matrix"
+GROUPED = "JAX, class-grouped scan"
 # The whole matrix to the end, as the authors' code has it.
 WHOLE = {"torch, exp and sums": "exp", "torch, log-sum-exp": "logsumexp"}
 TORCH = {**WHOLE, "torch, positives picked out": "picked"}
 LARGE_SLOTS = 32_725  # 19 x 32 725 = 621 775 entries
+COLUMNS = 40_000
+MEMORY_LIMIT = 8 * 2**30
 
 Form = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def streamed(anchors: jax.Array, labels: jax.Array, bank: jax.Array) -> jax.Array:
     """The loss of anchors [A, D] with a full bank [C, M, D] as PiCo computes it, []."""
+    return _contrast(anchors, labels, [(bank, jnp.ones(bank.shape[:2], bool))])
+
+
+def batch_only(anchors: jax.Array, labels: jax.Array, bank: jax.Array) -> jax.Array:
+    """The loss of anchors [A, D] with each other, []."""
+    del bank
+    return _contrast(anchors, labels, [])
+
+
+def _contrast(anchors: jax.Array, labels: jax.Array, banks: Any) -> jax.Array:
     found = pixel_contrast(
         anchors[None],
         labels[None],
-        [(bank, jnp.ones(bank.shape[:2], bool))],
-        with_batch=False,
+        banks,
+        with_batch=not banks,
         temperature=TEMPERATURE,
         base_temperature=TEMPERATURE,
     )
@@ -69,7 +84,45 @@ def whole_matrix(anchors: jax.Array, labels: jax.Array, bank: jax.Array) -> jax.
     return jnp.mean(total / num_slots)
 
 
-FORMS = {OURS: streamed, NAIVE: whole_matrix}
+def class_grouped(anchors: jax.Array, labels: jax.Array, bank: jax.Array) -> jax.Array:
+    """The same by a scan over classes that is computed again in the backward pass.
+
+    As many anchors of every class, which `contrast_problem.make` gives but for one.
+    """
+    num_classes, _, dim = bank.shape
+    width = -(-len(anchors) // num_classes)
+    order = jnp.argsort(labels, stable=True)
+    of_class = labels[order]
+    rank = jnp.arange(len(anchors)) - jnp.searchsorted(of_class, of_class)
+    grouped = jnp.zeros((num_classes, width, dim))
+    grouped = grouped.at[of_class, rank].set(anchors[order], unique_indices=True)
+    there = jnp.zeros((num_classes, width), bool).at[of_class, rank].set(True)
+    rows = grouped.reshape(-1, dim)
+    own = jnp.repeat(jnp.arange(num_classes), width)
+
+    @jax.checkpoint
+    def add_class(carry: Any, inputs: Any) -> tuple[Any, None]:
+        top, total = carry
+        keys, class_id = inputs
+        scores = rows @ keys.T / TEMPERATURE
+        scores = jnp.where((own != class_id)[:, None], scores, -1e30)
+        highest = jnp.maximum(top, jnp.max(scores, axis=1))
+        highest = jax.lax.stop_gradient(highest)
+        weights = jnp.exp(scores - highest[:, None])
+        total = total * jnp.exp(top - highest)
+        return (highest, total + jnp.sum(weights, axis=1)), None
+
+    start = jnp.full(len(rows), -1e20), jnp.zeros(len(rows))
+    inputs = bank, jnp.arange(num_classes)
+    (top, total), _ = jax.lax.scan(add_class, start, inputs)
+    lse = (top + jnp.log(total)).reshape(num_classes, width, 1)
+    scores = jnp.einsum("cad,cmd->cam", grouped, bank) / TEMPERATURE
+    losses = jnp.mean(jax.nn.softplus(lse - scores), axis=-1)
+    return jnp.sum(jnp.where(there, losses, 0.0)) / len(anchors)
+
+
+FORMS = {OURS: streamed, NAIVE: whole_matrix, GROUPED: class_grouped}
+BATCH = "ours, the batch alone"
 
 
 def solver(problem: Problem, form: Form) -> Callable[[], tuple[float, np.ndarray]]:
@@ -87,7 +140,8 @@ def solver(problem: Problem, form: Form) -> Callable[[], tuple[float, np.ndarray
 
 def serve(form: str, sizes: tuple[int, int, int]) -> None:
     """What a process does that measures one form, named as in `FORMS`."""
-    solve = solver(problems.make(Sizes(*sizes)), FORMS[form])
+    forms = {**FORMS, BATCH: batch_only}
+    solve = solver(problems.make(Sizes(*sizes)), forms[form])
     problems.serve(solve, peak_memory)
 
 
@@ -99,26 +153,62 @@ def contrast_lines(
     if with_torch:
         forms |= {name: ("contrast_torch", form) for name, form in TORCH.items()}
     larger = sizes._replace(slots=large_slots)
+    fewer = sizes._replace(slots=-(-COLUMNS // sizes.classes))
+    scans = {name: forms[name] for name in (OURS, GROUPED) if name in forms}
     # All of them before this process grows and takes a device.
     answers = _answers(forms, sizes, repeats)
-    [of_larger] = _answers({OURS: forms[OURS]}, larger, repeats).values()
+    [of_batch] = _answers({BATCH: ("contrast", BATCH)}, sizes, repeats).values()
+    of_others = {other: _answers(scans, other, repeats) for other in (fewer, larger)}
 
-    seconds = {name: _median(answer, "seconds") for name, answer in answers.items()}
-    for name, answer in answers.items():
-        ratio = seconds[name] / seconds[OURS]
-        yield _line(name, sizes, answer, median=seconds[name], ratio=ratio)
+    yield from _lines(sizes, answers)
     if with_torch:
-        yield _summary(sizes, answers, seconds)
+        yield _summary(sizes, answers, _seconds(answers))
+        yield from torch_memory_lines(sizes, large_slots=large_slots)
     else:
         for name in TORCH:
             reason = "torch is left out or not installed: pip install 'jaxseg[torch]'"
             yield measure.not_measured(name, _describe(sizes), reason)
 
-    yield _line(OURS, larger, of_larger, median=_median(of_larger, "seconds"), ratio=1)
-    matrix = 4 * larger.anchors * larger.classes * larger.slots / 2**30
-    reason = f"each of its matrices [A, C M] would take {matrix:.2g} GiB"
-    for name in (NAIVE, *TORCH):
-        yield measure.not_measured(name, _describe(larger), reason)
+    ratio = _median(of_batch, "seconds") / _seconds(answers)[OURS]
+    nothing = sizes._replace(slots=0)
+    median = _median(of_batch, "seconds")
+    yield _line(BATCH, nothing, of_batch, median=median, ratio=ratio)
+    for other, found in of_others.items():
+        yield from _lines(other, found)
+
+
+def torch_memory_lines(sizes: Sizes, *, large_slots: int) -> Iterator[dict[str, Any]]:
+    """From which size on torch's whole matrix does not fit into `MEMORY_LIMIT`."""
+    [name, form], *_ = WHOLE.items()
+    for slots in sorted({sizes.slots, large_slots // 2, large_slots}):
+        tried = sizes._replace(slots=slots)
+        limit = dict(memory_limit=MEMORY_LIMIT)
+        try:
+            with problems.started("contrast_torch", form, tried, **limit) as solve:
+                solve()
+            fits = True
+        except problems.ProcessEnded:
+            fits = False
+        matrix = 4 * tried.anchors * tried.classes * tried.slots / 2**30
+        yield {
+            "what": f"{name}, within {MEMORY_LIMIT / 2**30:.0f} GiB",
+            "sizes": _describe(tried),
+            "fits": fits,
+            "gib_of_a_matrix": round(matrix, 3),
+        }
+
+
+def _lines(
+    sizes: Sizes, answers: dict[str, list[dict[str, Any]]]
+) -> Iterator[dict[str, Any]]:
+    seconds = _seconds(answers)
+    for name, answer in answers.items():
+        ratio = seconds[name] / seconds[OURS]
+        yield _line(name, sizes, answer, median=seconds[name], ratio=ratio)
+
+
+def _seconds(answers: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
+    return {name: _median(answer, "seconds") for name, answer in answers.items()}
 
 
 def _answers(
@@ -132,7 +222,8 @@ def _answers(
         answers = measure.in_turn(solvers, repeats)
     for result in ("loss", "gradient_norm"):
         found = {name: answer[-1][result] for name, answer in answers.items()}
-        if not np.allclose(list(found.values()), found[OURS], rtol=1e-3):
+        first, *others = found.values()
+        if not np.allclose(others, first, rtol=1e-3):
             raise RuntimeError(f"the forms disagree, {result}: {found}")
     return answers
 

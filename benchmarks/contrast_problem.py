@@ -44,7 +44,7 @@ def make(sizes: Sizes) -> Problem:
     for vectors in (anchors, *bank):  # in place: a second bank would count as memory
         rng.standard_normal(dtype=np.float32, out=vectors)
         vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
-    labels = rng.integers(0, sizes.classes, sizes.anchors, dtype=np.int32)
+    labels = rng.permutation(sizes.anchors).astype(np.int32) % sizes.classes
     return Problem(anchors, labels, bank)
 
 
@@ -71,16 +71,29 @@ def serve(
         print(json.dumps(answer), flush=True)
 
 
+class ProcessEnded(RuntimeError):
+    """A process that should have answered is gone, for want of memory or by a fault."""
+
+
 @contextlib.contextmanager
 def started(
-    module: str, form: str, sizes: Sizes
+    module: str, form: str, sizes: Sizes, *, memory_limit: int = 0
 ) -> Iterator[Callable[[], dict[str, Any]]]:
     """Starts a process whose answers, one a call, are those of `serve`.
 
     The caller must be small: on Linux, a process's peak memory begins with that of the
     process that started it.
+
+    Args:
+        module: of `benchmarks`, whose `serve` it calls.
+        form: what it measures.
+        sizes: of the problem.
+        memory_limit: bytes of addresses that it may have (`RLIMIT_AS`); 0 for any.
     """
     command = f"from benchmarks import {module}; {module}.serve({form!r}, {sizes[:]})"
+    if memory_limit:
+        limits = f"resource.RLIMIT_AS, ({memory_limit}, {memory_limit})"
+        command = f"import resource; resource.setrlimit({limits}); {command}"
     # On a GPU, several of the processes share its memory.
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
     with subprocess.Popen(
@@ -97,7 +110,7 @@ def started(
             print(file=questions, flush=True)
             answer = answers.readline()
             if not answer:
-                raise RuntimeError(f"the process of {form!r} ended; it says why above")
+                raise ProcessEnded(f"the process of {form!r} ended; it says why above")
             return json.loads(answer)
 
         yield solve

@@ -46,19 +46,50 @@ def test_the_measured_contrast_is_that_of_the_definition(solution):
     np.testing.assert_allclose(solution[0], np.mean(losses), rtol=1e-5)
 
 
+def test_the_class_grouped_scan_has_the_same_loss_and_gradient(solution):
+    problem = contrast_problem.make(SMALL)
+    loss, gradient = contrast.solver(problem, contrast.class_grouped)()
+    np.testing.assert_allclose(loss, solution[0], rtol=1e-5)
+    np.testing.assert_allclose(gradient, solution[1], rtol=1e-4, atol=1e-7)
+
+
 def test_forms_are_compared_in_processes_of_their_own(torch, monkeypatch):
     monkeypatch.setattr(contrast, "FORMS", {contrast.OURS: contrast.streamed})
     monkeypatch.setattr(contrast, "TORCH", one := {"torch, log-sum-exp": "logsumexp"})
     monkeypatch.setattr(contrast, "WHOLE", one)
-    ours, theirs, summary, of_larger, *not_measured = contrast.contrast_lines(
-        SMALL, large_slots=20, repeats=1, with_torch=True
-    )
+    monkeypatch.setattr(contrast, "COLUMNS", 30)
+    monkeypatch.setattr(contrast, "torch_memory_lines", lambda *_, **__: ())
+    ours, theirs, summary, of_batch, of_fewer, of_larger = [
+        *contrast.contrast_lines(SMALL, large_slots=20, repeats=1, with_torch=True)
+    ]
     assert ours.keys() == theirs.keys() == KEYS | {"beyond_inputs_mb"}
     assert ours["ratio"] == 1
     assert summary["faster"] == theirs["what"] == "torch, log-sum-exp"
     assert summary["times_faster"] == pytest.approx(theirs["ratio"], abs=0.01)
-    assert of_larger["sizes"]["entries"] == 60
-    assert ["not_measured" in line for line in not_measured] == [True] * 2
+    entries = [line["sizes"]["entries"] for line in (of_batch, of_fewer, of_larger)]
+    assert entries == [0, 30, 60]
+
+
+def test_the_size_is_found_from_which_on_memory_does_not_suffice(monkeypatch):
+    @contextlib.contextmanager
+    def started(module, form, sizes, *, memory_limit):
+        if sizes.slots > 10:
+            raise contrast_problem.ProcessEnded
+        yield dict
+
+    monkeypatch.setattr(contrast_problem, "started", started)
+    lines = contrast.torch_memory_lines(SMALL, large_slots=20)
+    fits = {line["sizes"]["slots"]: line["fits"] for line in lines}
+    assert fits == {9: True, 10: True, 20: False}
+
+
+def test_a_process_that_may_not_have_the_memory_ends(torch):
+    limit = dict(memory_limit=2**28)
+    with (
+        pytest.raises(contrast_problem.ProcessEnded),
+        contrast_problem.started("contrast_torch", "exp", SMALL, **limit) as solve,
+    ):
+        solve()
 
 
 def test_a_line_says_that_torch_was_not_measured(monkeypatch):
@@ -68,7 +99,9 @@ def test_a_line_says_that_torch_was_not_measured(monkeypatch):
 
     monkeypatch.setattr(contrast, "_answers", answers)
     lines = contrast.contrast_lines(SMALL, large_slots=9, repeats=1, with_torch=False)
-    reasons = {line["what"]: line["not_measured"] for line in [*lines][2:5]}
+    reasons = {
+        line["what"]: line["not_measured"] for line in lines if "not_measured" in line
+    }
     assert reasons.keys() == contrast.TORCH.keys()
     assert all("jaxseg[torch]" in reason for reason in reasons.values())
 
@@ -119,11 +152,19 @@ def test_steps_without_and_with_contrast_are_compared(monkeypatch):
     monkeypatch.setattr(train_step, "ENOUGH_ANCHORS", 16)
     lines = list(train_step.compare(pico_config(), steps=2))
     assert [line["what"] for line in lines] == list(train_step.ROWS)
-    entropy, batch, memory = lines
+    entropy, batch, _, memory = lines
     assert entropy["ratio"] == 1
     assert "valid_anchors" not in entropy
     assert batch["valid_anchors"] == memory["valid_anchors"] >= 16
     assert 0 < memory["bank_fill"] < 1
+    assert entropy["memory_mb"] == batch["memory_mb"] == 0 < memory["memory_mb"]
+
+
+def test_the_smaller_memory_has_forty_thousand_entries_at_most():
+    whole = dict(region_size=2975, pixel_size=29_750)
+    found = train_step.with_memory(train_step.FEWER, whole, 19)
+    assert 0.99 * 40_000 < 19 * sum(found.values()) <= 40_000
+    assert train_step.with_memory("another", whole, 19) == whole
 
 
 def test_a_step_of_few_anchors_is_not_timed():
