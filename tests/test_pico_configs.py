@@ -32,13 +32,15 @@ PARAMETERS = {
     "deeplabv3_mobilenet_v2": (None, None),
 }
 NETWORKS = tuple(PARAMETERS)
-# Channels that the projection reads (a linear map to as many, a norm, one to 256).
-PROJECTED = dict.fromkeys(("hrnet_w48", "ocr_hrnet_w48"), 720) | dict(
-    deeplabv3_r101=2048,
-    deeplabv3_mobilenet_v2=1280,
-    segformer_b2=768,
-    segmenter_s16=384,
-    maskformer_r50=256,
+# The map that is projected: its channels and its stride.
+PROJECTED = dict(
+    deeplabv3_r101=(2048, 8),
+    hrnet_w48=(720, 4),
+    ocr_hrnet_w48=(720, 4),
+    segformer_b2=(768, 4),
+    segmenter_s16=(384, 16),
+    maskformer_r50=(256, 4),
+    deeplabv3_mobilenet_v2=(1280, 16),
 )
 # Classes, and slots of regions and pixels for each.
 SETS = dict(
@@ -113,10 +115,18 @@ def test_memories_have_the_sizes_of_the_paper(name):
 )
 def test_networks_have_the_published_parameters(name, which, network):
     alone, together = PARAMETERS[network]
-    method = method_of(load(name, network, "batch"), SETS[name][0])
-    params = shapes(method, (64, 64)).params
-    channels = PROJECTED[network]
-    assert count(params["projection"]) == channels * (channels + 1 + 2 + 256) + 256
+    module = method_of(load(name, network, "batch"), SETS[name][0]).network
+    image = jnp.zeros((1, 64, 128, 3))
+    (outputs, embeddings), variables = jax.eval_shape(
+        lambda key: module.init_with_output(key, image, train=False), jax.random.key(0)
+    )
+    channels, stride = PROJECTED[network]
+    assert embeddings.shape == (1, 64 // stride, 128 // stride, 256)
+    assert outputs.coarse.shape[:3] == embeddings.shape[:3]
+    params = variables["params"]
+    # A linear map to as many channels, scale and bias of a norm, a linear map to 256.
+    hidden = channels * (channels + 1) + 2 * channels
+    assert count(params["projection"]) == hidden + (channels + 1) * 256
     if alone:
         assert count(params["segmentor"]) == alone[which]
     if together:
