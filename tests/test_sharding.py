@@ -74,3 +74,33 @@ def test_devices_of_a_process_lie_side_by_side():
 
 def test_a_process_by_itself_counts_by_itself():
     assert sharding.sum_of_processes(3) == 3
+
+
+def nearest(rows, values, filled, over_slots):
+    """The highest product of each row with an entry, and the sum of its products."""
+    products = jnp.einsum("ad,cmd->acm", rows, values)
+    top = jnp.max(jnp.where(filled, products, -9.0), axis=(1, 2))
+    total = jnp.sum(jnp.where(filled, products, 0.0), axis=(1, 2))
+    return over_slots.max(top), over_slots.sum(total)
+
+
+@pytest.mark.parametrize("axes", [(), (None, "data")])
+@pytest.mark.parametrize("num_rows", [8, 5])
+def test_a_bank_is_read_alike_wherever_its_slots_are(axes, num_rows):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(num_rows, 3)).astype(np.float32)
+    values = rng.normal(size=(2, 16, 3)).astype(np.float32)
+    filled = np.arange(16) < np.asarray([[11], [4]])
+    mesh = sharding.make_mesh()
+    placed = sharding.place_state({"bank": values}, mesh, [("bank", axes)])["bank"]
+
+    @jax.jit
+    def read(rows, values, filled):
+        return sharding.read_bank(nearest, (rows,), values, filled)
+
+    with jax.set_mesh(mesh):
+        found = read(rows, jax.device_put(values, placed), filled)
+    products = np.where(filled, np.einsum("ad,cmd->acm", rows, values), np.nan)
+    np.testing.assert_allclose(found[0], np.nanmax(products, axis=(1, 2)), rtol=1e-5)
+    expected = np.nansum(products, axis=(1, 2))
+    np.testing.assert_allclose(found[1], expected, rtol=1e-4, atol=1e-5)
