@@ -5,18 +5,19 @@
 
 Prints one JSON object a line: compiling; the step on a batch that is on the device
 already; the loader by itself; the step fed by the loader. For a config of PiCo also
-what contrast adds to a step: cross entropy alone, contrast with the batch, with batch
-and a memory of 40 000 entries, with batch and the config's memory, in turn, on one
-batch that is on the device already; with `--compare` only that. `beyond_plain_mb` is
-what the compiled step takes beyond the one with cross entropy alone, the memory itself
-(`memory_mb`) not counted. Without a config, the first is of
-configs/supervised_camvid.py, the second of configs/pico_camvid.py with more anchors
-than it trains with, up to 1024.
-A network of Cityscapes, with 19 x (2975 + 29 750) = 621 775 entries, on small crops:
+what contrast adds to a step: cross entropy alone, contrast with the batch, also with
+40 000 columns of the memory (semi-hard examples and mixes), also with all of it
+exactly, in turn, on one batch that is on the device already; with `--compare` only
+that. `beyond_plain_mb` is what the compiled step takes beyond the one with cross
+entropy alone, the memory itself (`memory_mb`) not counted. Without a config, the first
+is of configs/supervised_camvid.py, the second of configs/pico_camvid.py with more
+anchors than it trains with, up to 1024.
+A config whose pictures are not at hand runs on the embedded scenes of the same crop
+with `--scenes`; these have 10 classes, so with as many entries as Cityscapes' 19 have:
 
-    python -m benchmarks.train_step --compare --config configs/pico_cityscapes.py \
-        --set 'data.crop=(128, 256)' --set method.region_size=2975 \
-        --set method.pixel_size=29750 --set method.max_views=20
+    python -m benchmarks.train_step --compare --scenes --steps 3 \
+        --config configs/pico_cityscapes.py:hrnet_w48 --set data.batch_size=2 \
+        --set method.region_size=5652 --set method.pixel_size=56525
 """
 
 import argparse
@@ -39,7 +40,7 @@ from jaxseg import initialization, sharding, train
 from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
 from jaxseg.methods import base
-from jaxseg.methods.pico import PiCo
+from jaxseg.methods.pico.variants import ABLATIONS
 from jaxseg.state import TrainState
 
 PLAIN = "configs/supervised_camvid.py"
@@ -47,16 +48,17 @@ COMPARED = "configs/pico_camvid.py"
 # By these most of the batch's 1024 slots, in four groups, hold an anchor.
 COMPARED_WITH = ("method.max_samples=256", "method.max_views=100")
 # What of PiCo each row changes; the contrast is in every step that is timed.
-ROWS = {
-    "step, cross entropy": dict(contrast_weight=0.0),
-    "step, contrast with the batch": dict(contrast_set="batch", warmup_steps=0),
-    "step, contrast with batch and 40 000 entries": dict(
-        contrast_set="both", warmup_steps=0
+ROWS: dict[str, dict[str, Any]] = {
+    "step, cross entropy": ABLATIONS["cross_entropy"],
+    "step, contrast with the batch": ABLATIONS["batch"] | dict(warmup_steps=0),
+    "step, contrast with batch and 40 000 columns": dict(
+        contrast_set="both",
+        example_mode="semi_hard",
+        bank_columns=40_000,
+        warmup_steps=0,
     ),
-    "step, contrast with batch and memory": dict(contrast_set="both", warmup_steps=0),
+    "step, contrast with batch and memory": ABLATIONS["both"] | dict(warmup_steps=0),
 }
-FEWER = "step, contrast with batch and 40 000 entries"
-COLUMNS = 40_000  # entries of all classes
 ENOUGH_ANCHORS = 900  # with few, contrast would be cheap
 
 
@@ -125,11 +127,7 @@ def compare(config: dict[str, Any], *, steps: int) -> Iterator[dict[str, Any]]:
     host_batches = inputs.training_batches(config, dataset, start_step=0)
     with contextlib.closing(host_batches):
         batch = sharding.to_devices(next(host_batches), mesh)
-    num_classes = dataset.labels.num_classes
-    configs = {
-        name: {**config, "method": with_memory(name, spec | row, num_classes)}
-        for name, row in ROWS.items()
-    }
+    configs = {name: {**config, "method": spec | row} for name, row in ROWS.items()}
     beyond: dict[str, dict[str, float]] = {}
     steps_by_name = {}
     for name, changed in configs.items():
@@ -158,14 +156,19 @@ def compare(config: dict[str, Any], *, steps: int) -> Iterator[dict[str, Any]]:
         )
 
 
-def with_memory(name: str, spec: dict[str, Any], num_classes: int) -> dict[str, Any]:
-    """The method of a row, which for `FEWER` remembers `COLUMNS` entries at most."""
-    if name != FEWER:
-        return spec
-    most = COLUMNS // num_classes
-    region = min(spec.get("region_size", PiCo.region_size), most // 4)
-    pixel = min(spec.get("pixel_size", PiCo.pixel_size), most - region)
-    return spec | dict(region_size=region, pixel_size=pixel)
+def on_scenes(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with embedded pictures of its crop's size, and its batch size."""
+    (height, width), batch_size = config["data"]["crop"], config["data"]["batch_size"]
+    data = dict(
+        name="scenes.Scenes",
+        height=height,
+        width=width,
+        num_train=batch_size,
+        batch_size=batch_size,
+        crop=(height, width),
+    )
+    method = config["method"] | dict(class_weights=())
+    return config | dict(data=data, method=method)
 
 
 def has_contrast(config: dict[str, Any]) -> bool:
@@ -270,11 +273,16 @@ def main() -> None:
         metavar="KEY=VALUE",
         help="another value for a key of the config, as method.max_views=40",
     )
+    parser.add_argument(
+        "--scenes", action="store_true", help="embedded pictures in place of the data"
+    )
     options = parser.parse_args()
     plain = load_config(options.config or PLAIN, options.set if options.config else [])
     compared = plain
     if options.config is None:
         compared = load_config(COMPARED, [*COMPARED_WITH, *options.set])
+    if options.scenes:
+        plain, compared = on_scenes(plain), on_scenes(compared)
     if not options.compare:
         for line in run(plain, steps=options.steps):
             measure.report(line)

@@ -21,7 +21,7 @@ from flax import struct
 from jaxseg import sharding
 from jaxseg.methods.pico import synthesis
 from jaxseg.methods.pico.examples import set_size
-from jaxseg.methods.pico.loss import Bank, Contrast, _logsumexp, average
+from jaxseg.methods.pico.loss import Bank, Contrast, average, logsumexp, relations
 from jaxseg.methods.pico.rule import ExampleRule
 from jaxseg.ops.selection import kth_largest, nth_true
 
@@ -334,12 +334,12 @@ def _compare(
     others = scores.reshape(*row_labels.shape, -1)
     is_other = (columns.filled & ~own).reshape(others.shape)
     negatives = choose(others, is_other, rule.num_negatives, rule)
-    lse, hardest = _logsumexp(others, negatives.mask)
+    lse, hardest = logsumexp(others, negatives.mask)
     lse += jnp.log(negatives.share)
     for mixes, exist in _mixes(
         rng, rows, row_labels, others, negatives, columns, pairs, rule, temperature
     ):
-        mixed, _ = _logsumexp(mixes, jnp.broadcast_to(exist[..., None], mixes.shape))
+        mixed, _ = logsumexp(mixes, jnp.broadcast_to(exist[..., None], mixes.shape))
         lse = jnp.logaddexp(lse, mixed)
 
     # As sums, since only one class is not zero: a gather's gradient would be a scatter.
@@ -349,8 +349,8 @@ def _compare(
     parts = [(same, positives.mask, positives.share)]
     if with_batch:
         scores = jnp.einsum("grd,gad->gra", rows, anchors) / temperature
-        positive, negative = _relations(row_labels, labels, start)
-        batch_lse, batch_hardest = _logsumexp(scores, negative)
+        positive, negative = relations(row_labels, labels, first=start)
+        batch_lse, batch_hardest = logsumexp(scores, negative)
         lse = jnp.logaddexp(lse, batch_lse)
         hardest = jnp.maximum(hardest, batch_hardest)
         parts.append((scores, positive, jnp.ones(row_labels.shape)))
@@ -472,17 +472,6 @@ def _num_positives(
         same = labels[:, :, None] == labels[:, None, :]
         counts += jnp.sum(same, axis=2) - 1
     return jnp.where(labels >= 0, counts, 0).astype(jnp.float32)
-
-
-def _relations(
-    labels: jax.Array, all_labels: jax.Array, start: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Which anchors of a group are positives and negatives of r of them, [G, r, A]."""
-    there = (labels >= 0)[:, :, None] & (all_labels >= 0)[:, None, :]
-    same = labels[:, :, None] == all_labels[:, None, :]
-    rows, columns = labels.shape[1], all_labels.shape[1]
-    itself = start + jnp.arange(rows)[:, None] == jnp.arange(columns)
-    return there & same & ~itself, there & ~same
 
 
 def _products(rows: jax.Array, values: jax.Array) -> jax.Array:

@@ -69,8 +69,8 @@ def pixel_contrast(
     lse = hardest = jnp.full((groups, a), LOW, jnp.float32)
     if with_batch:
         scores = _scores(anchors, temperature)  # [G, A, A]
-        positive, negative = _relations(labels, images)
-        lse, hardest = _logsumexp(scores, negative)
+        positive, negative = relations(labels, labels, images=images)
+        lse, hardest = logsumexp(scores, negative)
     for values, filled in banks:
         bank_lse, bank_hardest = streaming.negatives(
             rows, row_labels, values, filled, temperature
@@ -141,23 +141,38 @@ def _scores(anchors: jax.Array, temperature: float) -> jax.Array:
     return products / temperature
 
 
-def _relations(
-    labels: jax.Array, images: jax.Array | None
+def relations(
+    rows: jax.Array,
+    labels: jax.Array,
+    *,
+    first: jax.Array | int = 0,
+    images: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Which anchors of a group are positives and negatives of which, [G, A, A]."""
+    """Which anchors of a group are positives and negatives of some of them.
 
-    def equal(ids: jax.Array) -> jax.Array:
-        return ids[:, :, None] == ids[:, None, :]
+    Args:
+        rows: [G, r] class ids of the anchors from number `first` on; -1 for none.
+        labels: [G, A] class ids of all anchors.
+        first: the place of the first of the rows among all.
+        images: [G, A] where all are rows: only those of one image are related.
 
-    there = (labels >= 0)[:, :, None] & (labels >= 0)[:, None, :]
+    Returns:
+        [G, r, A] bool each; no anchor is its own positive.
+    """
+
+    def equal(left: jax.Array, right: jax.Array) -> jax.Array:
+        return left[:, :, None] == right[:, None, :]
+
+    there = (rows >= 0)[:, :, None] & (labels >= 0)[:, None, :]
     if images is not None:
-        there &= equal(images)
-    same = equal(labels)
-    itself = jnp.eye(labels.shape[1], dtype=bool)
+        there &= equal(images, images)
+    same = equal(rows, labels)
+    place = first + jnp.arange(rows.shape[1])[:, None]
+    itself = place == jnp.arange(labels.shape[1])
     return there & same & ~itself, there & ~same
 
 
-def _logsumexp(scores: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+def logsumexp(scores: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Log-sum-exp and highest of the masked scores; LOW, without gradient, of none."""
     scores = jnp.where(mask, scores, LOW)
     top = jax.lax.stop_gradient(jnp.max(scores, axis=-1))

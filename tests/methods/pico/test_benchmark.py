@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import contrast, contrast_problem, scaling, train_step
 from benchmarks.contrast_problem import Sizes
+from jaxseg.data import inputs
 from tests.test_train import make_config
 
 SMALL = Sizes(anchors=12, classes=3, slots=9)
@@ -160,11 +161,12 @@ def test_steps_without_and_with_contrast_are_compared(monkeypatch):
     assert entropy["memory_mb"] == batch["memory_mb"] == 0 < memory["memory_mb"]
 
 
-def test_the_smaller_memory_has_forty_thousand_entries_at_most():
-    whole = dict(region_size=2975, pixel_size=29_750)
-    found = train_step.with_memory(train_step.FEWER, whole, 19)
-    assert 0.99 * 40_000 < 19 * sum(found.values()) <= 40_000
-    assert train_step.with_memory("another", whole, 19) == whole
+def test_a_config_runs_on_embedded_scenes_of_its_crop():
+    config = train_step.load_config("configs/pico_cityscapes.py:segformer_b2")
+    found = train_step.on_scenes(config)
+    dataset = inputs.make_dataset(found)
+    assert dataset.labels.num_classes == 10
+    assert dataset.source("train")[0]["image"].shape == (*config["data"]["crop"], 3)
 
 
 def test_a_step_of_few_anchors_is_not_timed():
