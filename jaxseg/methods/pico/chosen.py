@@ -35,10 +35,12 @@ class Columns(struct.PyTreeNode):
     Attributes:
         values: [C, m, D].
         filled: [C, m] bool, which of them there are.
+        squares: [C, m] float32, squared lengths, near 1 where there are any.
     """
 
     values: jax.Array
     filled: jax.Array
+    squares: jax.Array
 
 
 class Pairs(struct.PyTreeNode):
@@ -48,14 +50,16 @@ class Pairs(struct.PyTreeNode):
         first: [..., s] int32.
         second: [..., s] int32, another one.
         alpha: [..., s] float32, share of the first.
-        cosines: [..., s] float32, of the two.
+        products: [..., s] float32, of the two.
+        squares: [..., s] float32 each, their squared lengths.
         exist: [...] bool, whether there are two to be mixed.
     """
 
     first: jax.Array
     second: jax.Array
     alpha: jax.Array
-    cosines: jax.Array
+    products: jax.Array
+    squares: tuple[jax.Array, jax.Array]
     exist: jax.Array
 
 
@@ -117,6 +121,7 @@ def chosen_contrast(
     Raises:
         ValueError: if `rule.bank_columns` is less than one a class.
     """
+    rule.check_columns(len(banks[0][1]))
     column_rng, pair_rng, row_rng = jax.random.split(rng, 3)
     columns = draw_columns(column_rng, banks, rule.bank_columns)
     anchors = anchors.astype(jnp.float32)
@@ -156,14 +161,9 @@ def draw_columns(rng: jax.Array, banks: Sequence[Bank], num_columns: int) -> Col
     """
     filled = jnp.concatenate([there for _, there in banks], axis=1)
     num_classes, length = filled.shape
-    if 0 < num_columns < num_classes:
-        raise ValueError(
-            f"bank_columns is {num_columns} for {num_classes} classes: give at least "
-            "one column a class, or 0 for the whole bank"
-        )
     size = num_columns // num_classes
     if not num_columns or size >= length:
-        return Columns(jnp.concatenate([v for v, _ in banks], axis=1), filled)
+        return _columns(jnp.concatenate([v for v, _ in banks], axis=1), filled)
 
     keys = jnp.where(filled, jax.random.uniform(rng, filled.shape), -1.0)
     count = jnp.sum(filled, axis=1, dtype=jnp.int32)
@@ -178,7 +178,14 @@ def draw_columns(rng: jax.Array, banks: Sequence[Bank], num_columns: int) -> Col
         values = jnp.where((slots >= start)[..., None], entries, values)
         start += there.shape[1]
     # Only what was drawn of a bank that is split over devices travels between them.
-    return sharding.replicate(Columns(values, rank < count[:, None]))
+    return _columns(*sharding.replicate((values, rank < count[:, None])))
+
+
+def _columns(values: jax.Array, filled: jax.Array) -> Columns:
+    squares = jnp.einsum(
+        "cmd,cmd->cm", values, values, preferred_element_type=jnp.float32
+    )
+    return Columns(values=values, filled=filled, squares=squares)
 
 
 def choose(
@@ -385,19 +392,24 @@ def _mixes(
             jnp.take_along_axis(scores, at, axis=-1)
             for at in (pairs.first, pairs.second)
         )
-        mixed = synthesis.pair_scores(first, second, pairs.cosines, pairs.alpha)
+        mixed = synthesis.pair_scores(
+            first, second, pairs.products, pairs.alpha, squares=pairs.squares
+        )
         mixes.append((mixed, pairs.exist))
     if rule.num_anchor_mixes:
         ranks, beta = synthesis.draw_partners(
             partner_rng, negatives.count, rule.num_anchor_mixes
         )
         members = nth_true(negatives.mask, ranks)
-        itself = jnp.sum(rows * jax.lax.stop_gradient(rows), axis=-1, keepdims=True)
+        # As the bank's dtype has it, in which it is compared.
+        x = rows.astype(columns.values.dtype).astype(jnp.float32)
+        itself = jnp.sum(x * jax.lax.stop_gradient(x), axis=-1, keepdims=True)
         mixed = synthesis.anchor_scores(
             itself / temperature,
             jnp.take_along_axis(scores, members, axis=-1),
             beta,
             temperature=temperature,
+            squares=columns.squares.reshape(-1)[members],
         )
         mixes.append((mixed, negatives.count > 0))
     return mixes
@@ -413,14 +425,16 @@ def _draw_pairs(
     members = nth_true(negatives.mask, ranks)
     first, second = members[..., :size], members[..., size:]
     values = columns.values.reshape(-1, columns.values.shape[-1])
-    cosines = synthesis.cosines(
+    products = synthesis.products(
         values, first.reshape(-1, size), second.reshape(-1, size)
     )
+    squares = columns.squares.reshape(-1)
     return Pairs(
         first=first,
         second=second,
         alpha=draws.alpha,
-        cosines=cosines.reshape(first.shape),
+        products=products.reshape(first.shape),
+        squares=(squares[first], squares[second]),
         exist=negatives.count > 1,
     )
 

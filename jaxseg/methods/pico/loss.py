@@ -175,7 +175,7 @@ def relations(
 def logsumexp(scores: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Log-sum-exp and highest of the masked scores; LOW, without gradient, of none."""
     scores = jnp.where(mask, scores, LOW)
-    top = jax.lax.stop_gradient(jnp.max(scores, axis=-1))
+    top = jax.lax.stop_gradient(jnp.max(scores, axis=-1, initial=LOW))
     weights = jnp.where(mask, jnp.exp(scores - top[..., None]), 0.0)
     total = jnp.sum(weights, axis=-1)
     there = total > 0

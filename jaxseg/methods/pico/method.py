@@ -19,11 +19,11 @@ from jaxseg.methods import base
 from jaxseg.methods.pico import chosen, official, options, sampling, supervision
 from jaxseg.methods.pico import loss as losses
 from jaxseg.methods.pico import memory as memories
-from jaxseg.methods.pico.network import PiCoNetwork
+from jaxseg.methods.pico.network import PiCoNetwork, labels_at
 from jaxseg.methods.pico.rule import ExampleRule
 from jaxseg.models.heads.projection import Projection
 from jaxseg.models.segmentor import Outputs
-from jaxseg.ops.resize import resize_bilinear, resize_nearest
+from jaxseg.ops.resize import resize_bilinear
 from jaxseg.state import TrainState
 
 
@@ -120,7 +120,9 @@ class PiCo(base.Method):
 
     def __post_init__(self):
         options.check(self)
-        _ = self.example_rule  # checks itself
+        rule = self.example_rule  # checks itself
+        if self.has_memory and rule.chooses:
+            rule.check_columns(self.labels.num_classes)
 
     @property
     def example_rule(self) -> ExampleRule:
@@ -138,6 +140,11 @@ class PiCo(base.Method):
         )
 
     @property
+    def has_memory(self) -> bool:
+        """Whether anything is remembered."""
+        return bool(self.contrast_weight) and self.contrast_set != "batch"
+
+    @property
     def network(self) -> nn.Module:
         if not self.contrast_weight:
             return base.Network(self.segmentor)
@@ -149,7 +156,7 @@ class PiCo(base.Method):
         return PiCoNetwork(self.segmentor, projection, stages=self.embedding_stages)
 
     def init_memory(self) -> memories.Memory | None:
-        if not self.contrast_weight or self.contrast_set == "batch":
+        if not self.has_memory:
             return None
         sizes: dict[str, Any] = dict(
             region_size=self.region_size,
@@ -176,7 +183,12 @@ class PiCo(base.Method):
         )
         supervised, terms = self.supervision(outputs, batch["label"])
         grid = embeddings.shape[1:3]
-        labels = resize_nearest(batch["label"], grid)
+        labels = labels_at(
+            batch["label"],
+            grid,
+            size_divisor=self.segmentor.size_divisor,
+            ignored=self.labels.ignore,
+        )
 
         contrast, metrics = self.contrast(
             embeddings,
@@ -312,8 +324,7 @@ class PiCo(base.Method):
         banks = () if memory is None else memories.banks(memory)
         with_batch = self.contrast_set != "memory"
         rule = self.example_rule
-        mixes = rule.num_mixed_negatives or rule.num_anchor_mixes
-        if banks and (rule.mode != "all" or mixes):
+        if banks and rule.chooses:
             return chosen.chosen_contrast(
                 anchors,
                 labels,
@@ -366,12 +377,16 @@ class PiCo(base.Method):
                 f"lower config.method.warmup_steps = {self.warmup_steps}, usually to "
                 "an eighth of the steps",
             )
-        if step <= self.warmup_steps or means["contrast"]:
-            return ()
-        return (
-            "the contrast is 0 after the warm-up, so PiCo trains nothing: "
-            f"{self._reason(means)}",
-        )
+        found = options.not_followed(self)
+        if step <= self.warmup_steps:
+            return found
+        if not means["contrast"]:
+            return (
+                *found,
+                "the contrast is 0 after the warm-up, so PiCo trains nothing: "
+                f"{self._reason(means)}",
+            )
+        return (*found, *options.collapsed(means))
 
     def _reason(self, means: Mapping[str, float]) -> str:
         per_class = self.anchor_mode == "per_class"

@@ -2,10 +2,12 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from jaxseg.models.heads.projection import Projection
 from jaxseg.models.layers import join_stages
 from jaxseg.models.segmentor import Outputs, Segmentor
+from jaxseg.ops.resize import resize_nearest
 
 
 class PiCoNetwork(nn.Module):
@@ -30,3 +32,24 @@ class PiCoNetwork(nn.Module):
         else:
             x = outputs.features
         return outputs, self.projection(x, train=train)
+
+
+def labels_at(
+    labels: jax.Array, grid: tuple[int, int], *, size_divisor: int, ignored: int
+) -> jax.Array:
+    """The labels of a map's positions, of the same places in the picture.
+
+    Args:
+        labels: [B, H, W] class ids.
+        grid: h, w of the map.
+        size_divisor: of the segmentor, which pads pictures at the bottom and the right
+            to multiples of this: the map has positions in the padding, too.
+        ignored: the id that these get.
+
+    Returns:
+        [B, h, w].
+    """
+    _, *shape = labels.shape
+    padding = [(0, -length % size_divisor) for length in shape]
+    labels = jnp.pad(labels, [(0, 0), *padding], constant_values=ignored)
+    return resize_nearest(labels, grid)

@@ -1,5 +1,10 @@
-"""Which values PiCo's options may have, alone and together: `check`."""
+"""Which values PiCo's options may have, alone and together: `check`.
 
+What can be, but is of no use or does harm, is for the log: `not_followed`, `collapsed`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 CHOICES = dict(
@@ -56,6 +61,56 @@ def check(options: Any) -> None:
         )
     if options.official_memory_compat:
         _check_official(options)
+
+
+def not_followed(options: Any) -> tuple[str, ...]:
+    """Says which options were chosen that only a memory makes use of.
+
+    Args:
+        options: a `PiCo`; what has the default's value was not chosen.
+
+    Returns:
+        A line for the log, or none.
+    """
+    if options.contrast_set != "batch":
+        return ()
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    off = dict(example_mode="all", num_mixed_negatives=0, num_anchor_mixes=0)
+    given = {name: getattr(options, name) for name in off}
+    chosen = [
+        f"{name} = {value!r}"
+        for name, value in given.items()
+        if value not in (defaults[name], off[name])
+    ]
+    if not chosen:
+        return ()
+    return (
+        f"config.method has {', '.join(chosen)}, which are about the memory, and with "
+        "contrast_set = 'batch' there is none: all anchors of the group are examples; "
+        "use contrast_set = 'both' or 'memory', or leave them out",
+    )
+
+
+def collapsed(means: Mapping[str, float]) -> tuple[str, ...]:
+    """Says so if all embeddings are alike, as semi-hard examples may make them.
+
+    Args:
+        means: metrics of steps with contrast.
+
+    Returns:
+        A line for the log, or none.
+    """
+    positive = means.get("positive_similarity", 0.0)
+    negative = means.get("hardest_negative_similarity", 0.0)
+    alike = min(positive, negative) > 0.9 and abs(positive - negative) <= 0.06
+    if not alike:
+        return ()
+    return (
+        "the embeddings have collapsed: positive_similarity and "
+        "hardest_negative_similarity are both above 0.9 and within 0.06 of each other, "
+        "so classes lie in one place; begin with config.method.example_mode = 'all' or "
+        "'random', or with semi_hard_band = (0.1, 0.5)",
+    )
 
 
 def _check_official(options: Any) -> None:

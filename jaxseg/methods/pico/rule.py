@@ -58,6 +58,11 @@ class ExampleRule:
                 f"semi_hard_band is {self.semi_hard_band!r}; give () or two shares "
                 "(lo, hi), 0 <= lo < hi <= 1, counted from the hardest example on"
             )
+        if self.semi_hard_band and self.mode != "semi_hard":
+            raise ValueError(
+                f"semi_hard_band is {self.semi_hard_band!r}, which example_mode = "
+                f"{self.mode!r} does not read: use 'semi_hard', or leave the band ()"
+            )
         for name, lowest in (
             ("num_positives", 1),
             ("num_negatives", 1),
@@ -69,6 +74,24 @@ class ExampleRule:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; it must be {lowest} or more"
                 )
+
+    def check_columns(self, num_classes: int) -> None:
+        """Requires a column of every class.
+
+        Raises:
+            ValueError: if `bank_columns` is less than one a class.
+        """
+        if 0 < self.bank_columns < num_classes:
+            raise ValueError(
+                f"bank_columns is {self.bank_columns} for {num_classes} classes: give "
+                "at least one column a class, or 0 for the whole bank"
+            )
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it asks for anything but the whole memory as it is."""
+        mixes = self.num_mixed_negatives or self.num_anchor_mixes
+        return self.mode != "all" or bool(mixes)
 
     @property
     def band(self) -> tuple[float, float]:

@@ -67,8 +67,12 @@ def synthesis(case: Case) -> None:
     )
     count = negatives.shape[1]
     rows = jnp.arange(len(negatives))[:, None] * count
-    cosines = mixing.cosines(
+    products = mixing.products(
         negatives.reshape(-1, negatives.shape[-1]), rows + first, rows + second
+    )
+    squares = jnp.sum(negatives**2, axis=-1)
+    squares_first, squares_second, squares_member = (
+        jnp.take_along_axis(squares, index, axis=1) for index in (first, second, member)
     )
 
     def scores(x: jax.Array, others: jax.Array) -> jax.Array:
@@ -84,10 +88,18 @@ def synthesis(case: Case) -> None:
         itself = scores(x, jax.lax.stop_gradient(x)[:, None])
         return (
             mixing.pair_scores(
-                of_first, of_second, cosines, jnp.asarray(case["alpha"])
+                of_first,
+                of_second,
+                products,
+                jnp.asarray(case["alpha"]),
+                squares=(squares_first, squares_second),
             ),
             mixing.anchor_scores(
-                itself, of_member, jnp.asarray(case["beta"]), temperature=temperature
+                itself,
+                of_member,
+                jnp.asarray(case["beta"]),
+                temperature=temperature,
+                squares=squares_member,
             ),
         )
 

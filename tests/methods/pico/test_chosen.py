@@ -344,9 +344,9 @@ def test_enough_columns_are_the_whole_bank():
 
 
 def test_less_than_a_column_a_class_is_an_error():
-    _, _, banks = random_inputs()
+    anchors, labels, banks = random_inputs()
     with pytest.raises(ValueError, match="bank_columns is 3 for 4 classes"):
-        chosen.draw_columns(jax.random.key(0), banks, 3)
+        contrast(anchors, labels, banks, ExampleRule(bank_columns=3))
 
 
 @pytest.mark.parametrize("mix_pairs", MIX_PAIRS)

@@ -1,10 +1,7 @@
 """PiCo as the trainer sees it, on small scenes and with a network of a few layers."""
 
 import copy
-import logging
-import pathlib
 import re
-import runpy
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +12,8 @@ from jaxseg import evaluate, initialization, sharding, train
 from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.methods.pico import PiCo
-from jaxseg.ops.resize import resize_nearest
 from tests.test_train import assert_same, build, lines, make_config, stop_after
 
-ROOT = pathlib.Path(__file__).parent.parent.parent.parent
 METHOD = dict(
     name="pico.PiCo",
     warmup_steps=2,
@@ -35,7 +30,6 @@ METHOD = dict(
     num_mixed_negatives=5,
     num_anchor_mixes=3,
 )
-WEIGHTS = tuple(np.linspace(0.2, 3.0, 10))  # of the scenes' classes
 
 
 def pico_config(**changes):
@@ -302,142 +296,6 @@ def test_labels_of_nothing_or_of_one_class_give_a_finite_step(
         assert all(np.isfinite(value) for value in metrics.values())
         assert metrics["contrast"] == 0  # no positive, or no negative
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(memory))
-
-
-def load(name, variant=""):
-    path = ROOT / "configs" / f"{name}.py"
-    return runpy.run_path(str(path))["get_config"](variant).to_dict()
-
-
-def program(config, batch):
-    """The shapes of the parameters, and what the compiler is given for a step."""
-    method, mesh = build(config)
-    state = initialization.describe(config, method, mesh)
-    with jax.set_mesh(mesh):
-        step = jax.jit(method.train_step, donate_argnums=0).lower(state, batch)
-    return state.params, step.as_text()
-
-
-@pytest.mark.parametrize(
-    ("name", "variant", "weights"),
-    [
-        ("pico_camvid", "cross_entropy,tiny", ()),
-        ("pico_cityscapes", "cross_entropy,tiny", WEIGHTS),
-        ("pico_cityscapes", "deeplabv3_r101,cross_entropy,tiny", WEIGHTS),
-        ("quickstart", "cross_entropy,tiny", ()),
-        ("quickstart", "cross_entropy,tiny", WEIGHTS),
-    ],
-)
-def test_without_weight_the_step_is_that_of_plain_supervision(name, variant, weights):
-    # The same program compiles to the same; tracing is all that this takes.
-    twin = load(name, variant) | {"num_devices": 1}
-    assert twin["method"]["contrast_weight"] == 0
-    twin["method"]["class_weights"] = weights
-    plain = copy.deepcopy(twin)
-    plain["method"] = dict(name="supervised.Supervised", class_weights=weights)
-    batch = first_batch(twin)
-    assert program(twin, batch) == program(plain, batch)
-
-
-def test_without_weight_the_loss_is_that_of_plain_supervision(batch):
-    config = make_config(method=dict(name="supervised.Supervised"))
-    _, state, _ = start(config)
-    found = []
-    for method in (
-        dict(METHOD, contrast_weight=0.0, class_weights=WEIGHTS),
-        dict(name="supervised.Supervised", class_weights=WEIGHTS),
-        dict(name="supervised.Supervised"),
-    ):
-        method, _ = build(config | {"method": method})
-        loss, (_, metrics) = jax.jit(method.loss)(
-            state.params, state, batch, jax.random.key(0)
-        )
-        found.append(jax.device_get(metrics | {"minimised": loss}))
-    assert found[0] == found[1] and found[0].keys() == found[2].keys()
-    assert found[0]["loss"] != found[2]["loss"]
-
-
-def test_the_camvid_twin_is_the_supervised_config():
-    twin, plain = load("pico_camvid", "cross_entropy"), load("supervised_camvid")
-    del twin["method"], plain["method"]
-    assert twin == plain
-
-
-def anchors_of_batches(config, num_batches):
-    """Mean number of pairs per image, and of anchors per batch."""
-    config = config | {"num_devices": 1}
-    method, mesh = build(config)
-    state = initialization.describe(config, method, mesh)
-    image = jax.ShapeDtypeStruct((1, *config["data"]["crop"], 3), jnp.uint8)
-    _, embeddings = jax.eval_shape(
-        lambda *args: method.forward(*args, rng=jax.random.key(0))[0],
-        *(state.params, state, image),
-    )
-    stream = inputs.training_batches(config, inputs.make_dataset(config), start_step=0)
-    found = []
-    for _ in range(num_batches):
-        labels = resize_nearest(next(stream)["label"], embeddings.shape[1:3])
-        anchors, pairs = method.choose_anchors(
-            labels, np.zeros_like(labels), jax.random.key(0)
-        )
-        found.append((pairs.qualified.mean(), (anchors.labels >= 0).sum()))
-    stream.close()
-    per_pair, num_anchors = np.mean(found, axis=0)
-    return method.labels.num_classes * per_pair, num_anchors
-
-
-def test_a_camvid_batch_has_anchors_of_four_classes_an_image(data_root):
-    config = load("pico_camvid")
-    config["data"]["root"] = str(data_root / "camvid")
-    per_image, num_anchors = anchors_of_batches(config, 8)
-    assert per_image >= 4 and num_anchors > 400
-
-
-def test_a_quickstart_batch_has_anchors_of_four_classes_an_image():
-    per_image, num_anchors = anchors_of_batches(load("quickstart"), 1)
-    assert per_image >= 4 and num_anchors > 300
-
-
-def test_a_run_without_contrast_is_warned_with_the_reason(tmp_path, caplog):
-    config = pico_config(method__max_views=10_000, method__warmup_steps=1)
-    with caplog.at_level(logging.WARNING, logger="absl"):
-        train.train(config | dict(evals={}), str(tmp_path))
-    found = [
-        r.getMessage() for r in caplog.records if "contrast is 0" in r.getMessage()
-    ]
-    assert len(found) == 1 and "max_views = 10000" in found[0]
-
-
-@pytest.mark.parametrize(
-    ("means", "reason"),
-    [
-        (dict(contrast=0.0, qualified_pairs=0.0, bank_fill=0.5), "max_views = 4"),
-        (dict(contrast=0.0, qualified_pairs=3.0, bank_fill=0.0), "memory is empty"),
-        (dict(contrast=0.0, qualified_pairs=3.0, bank_fill=0.5), "no anchor has"),
-    ],
-)
-def test_the_reason_is_looked_for(means, reason):
-    method, _ = build(pico_config(method__contrast_set="memory"))
-    assert reason in method.warnings(3, 6, means)[0]
-    assert not method.warnings(2, 6, means)  # still warming up
-    assert not method.warnings(3, 6, means | {"contrast": 0.1})
-    assert "warm-up" in method.warnings(1, 2, means)[0]
-
-
-@pytest.mark.parametrize(
-    ("changes", "pairs", "reason"),
-    [
-        (dict(anchor_mode="per_class"), 0.0, "no picture has a labelled pixel"),
-        (dict(anchor_mode="per_class"), 3.0, "anchors_per_class or group_size"),
-        (dict(anchor_mode="random"), 0.0, "max_views = 4"),
-        (dict(contrast_scope="intra", contrast_set="batch"), 3.0, "'inter'"),
-    ],
-)
-def test_the_reason_belongs_to_the_mode(changes, pairs, reason):
-    config = pico_config(**{f"method__{key}": value for key, value in changes.items()})
-    method, _ = build(config)
-    means = dict(contrast=0.0, qualified_pairs=pairs, bank_fill=0.5)
-    assert reason in method.warnings(3, 6, means)[0]
 
 
 def test_a_group_size_that_does_not_divide_the_batch_is_named(batch):

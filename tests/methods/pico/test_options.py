@@ -84,3 +84,12 @@ def test_the_table_of_lowest_values_names_fields():
     method = make()
     for name in [*options.LOWEST, *options.CHOICES]:
         assert hasattr(method, name)
+
+
+def test_a_step_looks_at_a_column_of_every_class_at_least():
+    few = dict(bank_columns=9)  # of ten classes
+    with pytest.raises(ConfigError, match="bank_columns is 9 for 10 classes"):
+        make(**few)
+    make(contrast_set="batch", **few)
+    make(contrast_weight=0.0, **few)
+    make(example_mode="all", num_mixed_negatives=0, num_anchor_mixes=0, **few)

@@ -1,8 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxseg.methods.pico import synthesis
+from tests.golden import runner
+from tests.golden.checks import pico_examples
 
 TEMPERATURE = 0.1
 
@@ -13,12 +16,21 @@ def unit(rng, *shape):
     return jnp.asarray(values, jnp.float32)
 
 
-def inputs():
-    """Anchors [7, 12], negatives [20, 12], two indices [7, 9] and shares [7, 9]."""
+def inputs(spread=0.0):
+    """Anchors [7, 12], negatives [20, 12], two indices [7, 9] and shares [7, 9].
+
+    The vectors' lengths are between 1 - spread and 1 + spread.
+    """
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 20, (2, 7, 9))
     share = jnp.asarray(rng.random((7, 9)), jnp.float32)
-    return unit(rng, 7, 12), unit(rng, 20, 12), first, second, share
+    x, negatives = unit(rng, 7, 12), unit(rng, 20, 12)
+    x *= rng.uniform(1 - spread, 1 + spread, (7, 1))
+    negatives *= rng.uniform(1 - spread, 1 + spread, (20, 1))
+    return x, negatives, first, second, share
+
+
+LENGTHS = pytest.mark.parametrize("spread", [0.0, 0.004, 0.7])
 
 
 def built(weight, one, other):
@@ -34,14 +46,17 @@ def weighted_scores(anchors, mixes):
     return jnp.sum(jnp.sin(scores))
 
 
-def test_pairs_score_as_if_they_were_built_but_as_constants():
-    anchors, negatives, first, second, alpha = inputs()
-    cosines = synthesis.cosines(negatives, first, second, block=3)
+@LENGTHS
+def test_pairs_score_as_if_they_were_built_but_as_constants(spread):
+    anchors, negatives, first, second, alpha = inputs(spread)
+    squares = jnp.sum(negatives**2, axis=1)
+    products = synthesis.products(negatives, first, second, block=3)
 
     def ours(anchors):
         scores = anchors @ negatives.T / TEMPERATURE
         one, other = (jnp.take_along_axis(scores, i, 1) for i in (first, second))
-        mixed = synthesis.pair_scores(one, other, cosines, alpha)
+        lengths = squares[first], squares[second]
+        mixed = synthesis.pair_scores(one, other, products, alpha, squares=lengths)
         return jnp.sum(jnp.sin(mixed))
 
     def theirs(anchors):
@@ -51,9 +66,10 @@ def test_pairs_score_as_if_they_were_built_but_as_constants():
     assert_same(ours, theirs, anchors)
 
 
-def test_anchor_mixes_score_as_if_they_were_built_but_as_constants():
-    anchors, negatives, member, _, share = inputs()
-    beta = share / 2
+@LENGTHS
+def test_anchor_mixes_score_as_if_they_were_built_but_as_constants(spread):
+    anchors, negatives, member, _, share = inputs(spread)
+    beta, squares = share / 2, jnp.sum(negatives**2, axis=1)
 
     def ours(anchors):
         scores = anchors @ negatives.T / TEMPERATURE
@@ -63,6 +79,7 @@ def test_anchor_mixes_score_as_if_they_were_built_but_as_constants():
             jnp.take_along_axis(scores, member, axis=1),
             beta,
             temperature=TEMPERATURE,
+            squares=squares[member],
         )
         return jnp.sum(jnp.sin(mixed))
 
@@ -83,6 +100,87 @@ def assert_same(ours, theirs, anchors):
 def test_opposite_negatives_mix_to_something_finite():
     mixed = synthesis.pair_scores(*(jnp.asarray([x]) for x in (2.0, -2.0, -1.0, 0.5)))
     np.testing.assert_array_equal(mixed, 0)
+
+
+def test_rounding_errors_of_opposite_negatives_do_not_become_scores():
+    # A product below -1, as rounding gives it, would make a squared length negative.
+    scores = jnp.asarray([5.0]), jnp.asarray([-5.0 * (1 + 1e-6)])
+    mixed = synthesis.pair_scores(*scores, jnp.asarray([-1.001]), jnp.asarray([0.5]))
+    assert np.abs(mixed) < 1 / TEMPERATURE
+
+
+def test_a_mix_of_nothing_scores_nothing():
+    zero = jnp.zeros(1)
+    mixed = synthesis.pair_scores(zero, zero, zero, zero, squares=(zero, zero))
+    np.testing.assert_array_equal(mixed, 0)
+
+
+def logsumexp(scores):
+    if not scores.shape[1]:
+        return jnp.full(len(scores), -1e30)
+    return jax.nn.logsumexp(scores, axis=1)
+
+
+def golden_case(*, num_negatives, spread):
+    """The arrays of a case, with values by the definition."""
+    rng = np.random.default_rng(4)
+    number = min(num_negatives, 6)
+    negatives = np.asarray(unit(rng, 5, num_negatives, 8))
+    negatives = negatives * rng.uniform(
+        1 - spread, 1 + spread, (*negatives.shape[:2], 1)
+    )
+    first = np.broadcast_to(np.arange(number), (5, number))
+    case = dict(
+        X=unit(rng, 5, 8) * np.linspace(1 - spread, 1 + spread, 5)[:, None],
+        positives=unit(rng, 5, 4, 8),
+        negatives=negatives,
+        nn_index_a=first,
+        nn_index_b=(first + 1) % max(num_negatives, 1),
+        alpha=rng.random((5, number)),
+        na_index=first,
+        beta=rng.random((5, number)) / 2,
+        temperature=np.float32(TEMPERATURE),
+    )
+    case = {
+        name: np.asarray(value, np.int32 if "index" in name else np.float32)
+        for name, value in case.items()
+    }
+    one, other = (
+        np.take_along_axis(case["negatives"], case[name][..., None], axis=1)
+        for name in ("nn_index_a", "nn_index_b")
+    )
+    x = case["X"][:, None]
+    pairs = built(case["alpha"], one, other)
+    partners = built(case["beta"], x, one)
+
+    def loss(x, *others):
+        others = jnp.concatenate(others, axis=1)
+        scores, positives = (
+            jnp.einsum("ad,asd->as", x, v) / TEMPERATURE
+            for v in (others, case["positives"])
+        )
+        lse = logsumexp(scores)[:, None]
+        return jnp.mean(jax.nn.softplus(lse - positives))
+
+    whole = case["negatives"], pairs, partners
+    value, gradient = jax.value_and_grad(loss)(case["X"], *whole)
+    return case | dict(
+        synth_neg_neg=pairs,
+        synth_neg_anchor=partners,
+        loss_without_synth=loss(case["X"], case["negatives"]),
+        loss=value,
+        grad_X=gradient,
+    )
+
+
+@pytest.mark.parametrize(("num_negatives", "spread"), [(0, 0.0), (1, 0.0), (9, 0.6)])
+def test_golden_cases_of_no_negative_and_of_any_lengths_pass(
+    tmp_path, num_negatives, spread
+):
+    path = tmp_path / "synthesis_99.npz"
+    np.savez(path, **golden_case(num_negatives=num_negatives, spread=spread))
+    result = runner.run(path, {"synthesis": pico_examples.synthesis})
+    assert result.passed, result.failure
 
 
 def test_pairs_are_of_different_members_and_uniform():
@@ -110,6 +208,6 @@ def test_the_negative_dominates_its_mix_with_the_anchor():
 def test_vectors_of_all_pairs_are_never_there_at_once():
     values = jax.ShapeDtypeStruct((1_000, 64), jnp.float32)
     index = jax.ShapeDtypeStruct((256, 128), jnp.int32)
-    compiled = jax.jit(synthesis.cosines).lower(values, index, index).compile()
+    compiled = jax.jit(synthesis.products).lower(values, index, index).compile()
     vectors = 256 * 128 * 64 * 4
     assert compiled.memory_analysis().temp_size_in_bytes < vectors / 4
