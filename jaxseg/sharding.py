@@ -124,9 +124,17 @@ def fit(name: str, leaf: Any, sharding: NamedSharding) -> NamedSharding:
     try:
         sharding.shard_shape(leaf.shape)
     except ValueError as error:
+        number = sharding.mesh.size
+        # Lengths of the split axes that do not divide, and the ones that would.
+        uneven = [
+            f"in place of {length} use {-(-length // number) * number}"
+            + (f" or {length // number * number}" if length > number else "")
+            for length, axis in zip(leaf.shape, sharding.spec, strict=False)
+            if axis is not None and length % number
+        ]
         raise ConfigError(
             f"config.sharding: {name} of shape {leaf.shape} cannot be split as "
-            f"{sharding.spec} over {sharding.mesh.size} devices: {error}"
+            f"{sharding.spec} over {number} devices: {', '.join(uneven) or error}"
         ) from error
     return sharding
 

@@ -30,6 +30,22 @@ def test_a_rule_that_does_not_fit_says_so():
         sharding.place_state(state, mesh, [("values", ("data",))])
 
 
+@pytest.mark.parametrize(
+    ("length", "advice"),
+    [(2975, "in place of 2975 use 2976 or 2968"), (5, "in place of 5 use 8$")],
+)
+def test_a_length_that_does_not_divide_names_the_nearest_that_do(length, advice):
+    state = {"values": jax.ShapeDtypeStruct((19, length, 4), jnp.float32)}
+    with pytest.raises(ConfigError, match=advice):
+        sharding.place_state(state, sharding.make_mesh(), [("values", (None, "data"))])
+
+
+def test_more_axes_than_there_are_say_so():
+    with pytest.raises(ConfigError, match=r"values of shape \(16,\).*rank"):
+        rule = ("values", (None, "data"))
+        sharding.place_state({"values": jnp.zeros(16)}, sharding.make_mesh(), [rule])
+
+
 def test_a_rule_that_matches_nothing_says_so():
     with pytest.raises(ConfigError, match="no array of the state matches .'queue'"):
         sharding.place_state({"a": jnp.zeros(8)}, sharding.make_mesh(), [("queue", ())])

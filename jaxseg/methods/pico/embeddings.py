@@ -14,10 +14,9 @@ import numpy as np
 from jaxseg.methods import base
 from jaxseg.methods.pico import sampling
 from jaxseg.methods.pico.method import PiCo
+from jaxseg.ops.lengths import unit_length
 from jaxseg.ops.resize import resize_nearest
 from jaxseg.state import TrainState
-
-EPSILON = 1e-12  # keeps the norm of a zero vector from dividing by zero
 
 
 def embed(method: PiCo, state: TrainState, images: Any) -> jax.Array:
@@ -63,9 +62,7 @@ def features(method: base.Method, state: TrainState, images: Any) -> jax.Array:
         "batch_stats": state.batch_stats.get("segmentor", {}),
     }
     outputs = _evaluate(method.segmentor, variables, images)
-    found = outputs.features.astype(jnp.float32)
-    norms = jnp.linalg.norm(found, axis=-1, keepdims=True)
-    return found / jnp.maximum(norms, EPSILON)
+    return unit_length(outputs.features.astype(jnp.float32))
 
 
 def sample_pixels(

@@ -80,9 +80,7 @@ def pixel_contrast(
 
     losses = positive_scores = counts = jnp.zeros((groups, a), jnp.float32)
     if with_batch:
-        # log(1 + e^(lse - s)) in this form neither overflows nor takes log 0.
-        pairs = jax.nn.softplus(lse[..., None] - scores)
-        losses = jnp.sum(jnp.where(positive, pairs, 0.0), axis=2)
+        losses = sum_of_losses(lse, scores, positive)
         positive_scores = jnp.sum(jnp.where(positive, scores, 0.0), axis=2)
         counts = jnp.sum(positive, axis=2, dtype=jnp.float32)
     for values, filled in banks:
@@ -91,11 +89,24 @@ def pixel_contrast(
         )
         losses += bank_losses.reshape(groups, a)
         positive_scores += bank_scores.reshape(groups, a)
-        counts += _num_positives(labels, filled)
+        counts += of_labels(jnp.sum(filled, axis=1), labels)
 
     counts = jnp.where(labels >= 0, counts, 0.0)
     found = average(losses, positive_scores, counts, hardest, temperature)
     return found.replace(loss=found.loss * (temperature / base_temperature))
+
+
+def sum_of_losses(lse: jax.Array, scores: jax.Array, mask: jax.Array) -> jax.Array:
+    """Sums -log( e^s_ip / (e^s_ip + e^lse_i) ) over the positives p of every anchor.
+
+    Args:
+        lse: [...] log-sum-exp of the anchor's scores with its negatives.
+        scores: [..., P] its scores with others.
+        mask: [..., P] bool, which of them are positives.
+    """
+    # log(1 + e^(lse - s)) in this form neither overflows nor takes log 0.
+    losses = jax.nn.softplus(lse[..., None] - scores)
+    return jnp.sum(jnp.where(mask, losses, 0.0), axis=-1)
 
 
 def average(
@@ -183,10 +194,11 @@ def logsumexp(scores: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]
     return lse, top
 
 
-def _num_positives(labels: jax.Array, filled: jax.Array) -> jax.Array:
-    of_class = jnp.sum(filled, axis=1, dtype=jnp.float32)
-    inside = (labels >= 0) & (labels < len(filled))
-    return jnp.where(inside, of_class[jnp.where(inside, labels, 0)], 0.0)
+def of_labels(per_class: jax.Array, labels: jax.Array) -> jax.Array:
+    """What [C] gives to the class of each label, float32; 0 to labels of no class."""
+    inside = (labels >= 0) & (labels < len(per_class))
+    found = per_class[jnp.where(inside, labels, 0)].astype(jnp.float32)
+    return jnp.where(inside, found, 0.0)
 
 
 def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:

@@ -15,8 +15,7 @@ from jaxseg import sharding
 from jaxseg.memory import queue as queues
 from jaxseg.memory.queue import Queue
 from jaxseg.methods.pico.loss import Bank
-
-EPSILON = 1e-12  # keeps the norm of a zero vector from dividing by zero
+from jaxseg.ops.lengths import unit_length
 
 
 class Memory(struct.PyTreeNode):
@@ -103,8 +102,7 @@ def region_means(
     # A norm's last bit depends on how many images a device holds: let each hold all.
     sums, counts = sharding.replicate((sums, counts))
     means = sums / jnp.maximum(counts, 1.0)[..., None]
-    norms = jnp.linalg.norm(means, axis=-1, keepdims=True)
-    return means / jnp.maximum(norms, EPSILON), counts > 0
+    return unit_length(means), counts > 0
 
 
 def kept(memory: Memory) -> tuple[Queue, ...]:

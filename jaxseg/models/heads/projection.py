@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.models.layers import Conv, ConvNorm
-
-EPSILON = 1e-12
+from jaxseg.ops.lengths import unit_length
 
 
 class Projection(nn.Module):
@@ -37,17 +36,4 @@ class Projection(nn.Module):
                 x, train=train
             )
         x = Conv(self.features, use_bias=True, dtype=self.dtype, name="project")(x)
-        return _unit_length(x.astype(jnp.float32))
-
-
-def _unit_length(x: jax.Array) -> jax.Array:
-    """Divides vectors [..., D] by their lengths; those shorter than EPSILON become 0.
-
-    The authors divide those by EPSILON, which leaves an all-zero vector as it is, too,
-    but multiplies its gradient by 1e12; here the gradient is zero.
-    """
-    squared = jnp.sum(x * x, axis=-1, keepdims=True)
-    has_direction = squared > EPSILON**2
-    # The square root's derivative at 0 is infinite, even where it is not chosen.
-    length = jnp.sqrt(jnp.where(has_direction, squared, 1.0))
-    return jnp.where(has_direction, x / length, 0.0)
+        return unit_length(x.astype(jnp.float32))

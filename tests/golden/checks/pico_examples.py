@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg.methods.pico import chosen
 from jaxseg.methods.pico import examples as choices
 from jaxseg.methods.pico import synthesis as mixing
-from jaxseg.methods.pico.loss import average, logsumexp
+from jaxseg.methods.pico.loss import average, logsumexp, sum_of_losses
 from tests.golden.case import Case
 
 
@@ -137,7 +136,7 @@ def _with_gradient(
     def loss(x: jax.Array) -> jax.Array:
         positives, is_positive, negatives, is_negative = scores(x)
         lse, hardest = logsumexp(negatives, is_negative)
-        sums = chosen.sum_of_losses(lse, positives, is_positive)
+        sums = sum_of_losses(lse, positives, is_positive)
         counts = jnp.sum(is_positive, axis=1, dtype=jnp.float32)
         nothing = jnp.zeros((1, len(x)))
         return average(sums[None], nothing, counts[None], hardest[None], 1.0).loss

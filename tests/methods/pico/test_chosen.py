@@ -11,15 +11,10 @@ from jaxseg.methods.pico import chosen, examples, synthesis
 from jaxseg.methods.pico.chosen import chosen_contrast
 from jaxseg.methods.pico.loss import pixel_contrast
 from jaxseg.methods.pico.rule import MIX_PAIRS, ExampleRule
+from tests.methods.pico.vectors import random_unit
 
 TEMPERATURES = dict(temperature=0.2, base_temperature=0.1)
 NO_MIXES = dict(num_mixed_negatives=0, num_anchor_mixes=0)
-
-
-def unit(rng, *shape):
-    values = rng.normal(size=shape)
-    values /= np.linalg.norm(values, axis=-1, keepdims=True)
-    return jnp.asarray(values, jnp.float32)
 
 
 def random_inputs(case="random"):
@@ -41,8 +36,10 @@ def random_inputs(case="random"):
     if case == "no positive":
         filled = [there & (np.arange(4) == 1)[:, None] for there in filled]
         labels[labels == 1] = 0
-    banks = [(unit(rng, *there.shape, 6), jnp.asarray(there)) for there in filled]
-    return unit(rng, 2, 17, 6), jnp.asarray(labels, jnp.int32), banks
+    banks = [
+        (random_unit(rng, *there.shape, 6), jnp.asarray(there)) for there in filled
+    ]
+    return random_unit(rng, 2, 17, 6), jnp.asarray(labels, jnp.int32), banks
 
 
 CASES = [
@@ -265,6 +262,54 @@ def with_built_mixes(anchors, labels, banks):
     return 2 * jnp.mean(jnp.stack(groups))
 
 
+@pytest.mark.parametrize("rule", RULES[1:4], ids=lambda rule: rule.mode)
+def test_a_bank_in_bfloat16_is_the_loop_over_rounded_numbers(rule):
+    anchors, labels, banks = random_inputs()
+    banks = [(values.astype(jnp.bfloat16), filled) for values, filled in banks]
+    anchors = anchors.astype(jnp.bfloat16).astype(jnp.float32)
+    inputs = anchors, labels, banks
+    for with_batch in (True, False):
+        loss, count = in_expectation(*inputs, rule, with_batch, chosen_sets(rule))
+        ours, gradient = contrast(*inputs, rule, with_batch=with_batch)
+        np.testing.assert_allclose(ours.loss, loss, rtol=1e-5)
+        assert ours.num_anchors == count and ours.loss.dtype == jnp.float32
+        assert gradient.dtype == jnp.float32 and np.all(np.isfinite(gradient))
+
+
+def test_mixes_of_a_bank_in_bfloat16_are_as_if_they_were_built(monkeypatch):
+    anchors, labels, banks = random_inputs("full")
+    banks = [(values.astype(jnp.bfloat16), filled) for values, filled in banks]
+    anchors = anchors.astype(jnp.bfloat16).astype(jnp.float32)
+    rule = ExampleRule(mode="all", num_mixed_negatives=5, num_anchor_mixes=3)
+    monkeypatch.setattr(synthesis, "draw_pairs", fixed_pairs)
+    monkeypatch.setattr(synthesis, "draw_partners", fixed_partners)
+    found, gradient = contrast(anchors, labels, banks, rule, compiled=compile_anew)
+    rounded = [(values.astype(jnp.float32), filled) for values, filled in banks]
+    expected, expected_gradient = jax.value_and_grad(with_built_mixes)(
+        anchors, labels, rounded
+    )
+    np.testing.assert_allclose(found.loss, expected, rtol=1e-5)
+    # What a bank in bfloat16 gives back to the anchors is of its dtype.
+    np.testing.assert_allclose(gradient, expected_gradient, atol=3e-3)
+
+
+def test_few_anchors_at_a_time_are_compared_with_very_many_columns(monkeypatch):
+    monkeypatch.setattr(chosen, "CHUNK", 64)
+    assert chosen.chunk_size(4, 1024, 40_000) == 64
+    assert chosen.chunk_size(4, 10, 40_000) == 10
+    assert chosen.chunk_size(4, 1024, 621_775) == 13
+    assert chosen.chunk_size(8, 1024, 10**9) == 1
+
+
+def test_chunks_of_other_sizes_give_the_same(monkeypatch):
+    inputs = random_inputs()
+    expected, expected_gradient = contrast(*inputs, RULES[2])
+    monkeypatch.setattr(chosen, "BUDGET", 2 * 4 * 39 * 3)  # three anchors a group
+    found, gradient = contrast(*inputs, RULES[2], compiled=compile_anew)
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
+
+
 def test_jit_equals_eager():
     anchors, labels, banks = random_inputs()
     inputs = (anchors[:, :5], labels[:, :5], banks)
@@ -277,8 +322,11 @@ def test_jit_equals_eager():
 @pytest.mark.parametrize("mix_pairs", MIX_PAIRS)
 def test_one_device_and_eight_agree(mix_pairs):
     rng = np.random.default_rng(3)
-    anchors, labels = unit(rng, 8, 6, 6), jnp.asarray(rng.integers(-1, 4, (8, 6)))
-    banks = [(unit(rng, 4, 32, 6), jnp.ones((4, 32), bool))]
+    anchors, labels = (
+        random_unit(rng, 8, 6, 6),
+        jnp.asarray(rng.integers(-1, 4, (8, 6))),
+    )
+    banks = [(random_unit(rng, 4, 32, 6), jnp.ones((4, 32), bool))]
     rule = ExampleRule(bank_columns=64, mix_pairs=mix_pairs, semi_hard_fraction=0.5)
     expected, expected_gradient = contrast(anchors, labels, banks, rule)
     mesh = sharding.make_mesh(8)
@@ -307,40 +355,6 @@ def test_gradients_reach_the_anchors_only():
         ).loss
 
     assert not np.any(jax.grad(loss)(values))
-
-
-def test_columns_are_filled_slots_of_all_banks_without_repetition():
-    _, _, banks = random_inputs()
-    columns = chosen.draw_columns(jax.random.key(0), banks, 4 * 12)
-    assert columns.values.shape == (4, 12, 6)
-    filled = np.concatenate([there for _, there in banks], axis=1)
-    count = np.minimum(filled.sum(axis=1), 12)
-    np.testing.assert_array_equal(np.sum(columns.filled, axis=1), count)
-    for class_id in range(4):
-        stored = [np.asarray(v)[class_id][np.asarray(t)[class_id]] for v, t in banks]
-        stored = {tuple(row) for rows in stored for row in rows}
-        drawn = np.asarray(columns.values)[class_id, : count[class_id]]
-        drawn_set = {tuple(row) for row in drawn}
-        assert len(drawn_set) == len(drawn) and drawn_set <= stored
-
-
-def test_columns_are_drawn_uniformly():
-    values = jnp.arange(20.0).reshape(1, 20, 1)
-    filled = jnp.arange(20)[None] % 2 == 0
-    keys = jax.random.split(jax.random.key(0), 5_000)
-    draw = jax.jit(jax.vmap(lambda k: chosen.draw_columns(k, [(values, filled)], 4)))
-    drawn = np.asarray(draw(keys).values, np.int32).ravel()
-    counts = np.bincount(drawn, minlength=20)
-    assert not counts[1::2].any()
-    assert np.sum((counts[::2] - 2_000) ** 2 / 2_000) < 27.9  # 0.999 of 9 degrees
-
-
-def test_enough_columns_are_the_whole_bank():
-    _, _, banks = random_inputs()
-    whole = chosen.draw_columns(jax.random.key(0), banks, 0)
-    for number in (4 * 39, 1_000):
-        some = chosen.draw_columns(jax.random.key(0), banks, number)
-        jax.tree.map(np.testing.assert_array_equal, some, whole)
 
 
 def test_less_than_a_column_a_class_is_an_error():

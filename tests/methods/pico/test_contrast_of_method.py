@@ -15,6 +15,7 @@ from jaxseg.methods.pico.memory import Memory
 from jaxseg.models.heads.projection import Projection
 from jaxseg.models.segmentor import Outputs
 from jaxseg.state import TrainState
+from tests.methods.pico.vectors import unit
 from tests.test_train import build, make_config
 
 CLASSES, DIM = 10, 4  # the scenes' classes
@@ -40,10 +41,6 @@ def make_method(segmentor=None, **changes):
     model = make_config()["model"] | (segmentor or {})
     method, _ = build(make_config(method=METHOD | changes, model=model))
     return method
-
-
-def unit(array):
-    return array / np.linalg.norm(array, axis=-1, keepdims=True)
 
 
 def random_queue(rng, length, fill):

@@ -8,13 +8,10 @@ import pytest
 
 from jaxseg.memory import queue as queues
 from jaxseg.methods.pico.loss import none, pixel_contrast
+from tests.methods.pico.vectors import unit
 
 TEMPERATURES = dict(temperature=0.5, base_temperature=0.25)
 SETS = pytest.mark.parametrize("contrast_set", ["batch", "memory", "both"])
-
-
-def unit(array):
-    return array / np.linalg.norm(array, axis=-1, keepdims=True)
 
 
 def random_anchors(*, scale=1.0):

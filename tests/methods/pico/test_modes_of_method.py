@@ -17,8 +17,8 @@ from tests.methods.pico.test_contrast_of_method import (
     make_method,
     make_state,
     random_maps,
-    unit,
 )
+from tests.methods.pico.vectors import unit
 
 EXAMPLES = dict(
     example_mode="semi_hard",

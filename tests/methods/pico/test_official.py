@@ -8,13 +8,9 @@ import pytest
 from jaxseg.memory.queue import Queue
 from jaxseg.methods.pico import official
 from jaxseg.methods.pico.memory import Memory
+from tests.methods.pico.vectors import random_unit
 
 TEMPERATURES = dict(temperature=0.1, base_temperature=0.07)
-
-
-def unit(rng, *shape):
-    x = rng.normal(size=shape)
-    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def queue(values, pointer=None):
@@ -26,7 +22,7 @@ def queue(values, pointer=None):
 @pytest.fixture
 def anchors():
     """Two groups of 7 slots: 3 pairs of 2 views and an empty slot; 1 pair of 4."""
-    x = unit(np.random.default_rng(0), 2, 7, 6)
+    x = random_unit(np.random.default_rng(0), 2, 7, 6)
     labels = jnp.array([[0, 0, 2, 2, 1, 1, -1], [3, 3, 3, 3, -1, -1, -1]])
     return jnp.asarray(x), labels, jnp.array([2, 4])
 
@@ -35,7 +31,9 @@ def anchors():
 def memory():
     """Of 4 classes, with 2 regions and 3 pixels each."""
     rng = np.random.default_rng(1)
-    return Memory(region=queue(unit(rng, 4, 2, 6)), pixel=queue(unit(rng, 4, 3, 6)))
+    return Memory(
+        region=queue(random_unit(rng, 4, 2, 6)), pixel=queue(random_unit(rng, 4, 3, 6))
+    )
 
 
 contrast = jax.jit(functools.partial(official.contrast, **TEMPERATURES))
@@ -195,10 +193,10 @@ def update_by_loops(memory, embeddings, labels, picks):
 def test_update_equals_loops(pointer):
     rng = np.random.default_rng(pointer)
     memory = Memory(
-        region=queue(unit(rng, 5, 4, 6), [pointer % 4] * 5),
-        pixel=queue(unit(rng, 5, 7, 6), [pointer] * 5),
+        region=queue(random_unit(rng, 5, 4, 6), [pointer % 4] * 5),
+        pixel=queue(random_unit(rng, 5, 7, 6), [pointer] * 5),
     )
-    embeddings, labels = unit(rng, 6, 3, 4, 6), rng.integers(-1, 6, (6, 3, 4))
+    embeddings, labels = random_unit(rng, 6, 3, 4, 6), rng.integers(-1, 6, (6, 3, 4))
     picks = official.pick_pixels(
         jnp.asarray(labels), rng.random((6, 3, 4)), num_classes=5, num_picks=3
     )
@@ -211,7 +209,7 @@ def test_update_equals_loops(pointer):
 
 
 def test_class_zero_is_never_written(memory):
-    embeddings = unit(np.random.default_rng(0), 2, 2, 2, 6)
+    embeddings = random_unit(np.random.default_rng(0), 2, 2, 2, 6)
     picks = jnp.zeros((2, 4, 1), jnp.int32).at[:, 1:].set(-1)
     after = update(memory, embeddings, jnp.zeros((2, 2, 2), int), picks)
     jax.tree.map(np.testing.assert_array_equal, after, memory)

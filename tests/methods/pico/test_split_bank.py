@@ -12,6 +12,8 @@ from jaxseg import sharding, train
 from jaxseg.config import ConfigError
 from jaxseg.methods.pico import memory as memories
 from jaxseg.methods.pico import streaming
+from jaxseg.methods.pico.chosen import chosen_contrast
+from jaxseg.methods.pico.rule import ExampleRule
 from tests.methods.pico.test_memory import COLLECTIVE
 from tests.methods.pico.test_method import (
     first_batch,
@@ -169,6 +171,41 @@ def test_the_bank_stays_where_it_is():
     use = compiled.memory_analysis()
     assert use.alias_size_in_bytes < 1.01 * of_device
     assert use.temp_size_in_bytes < 4 * of_device  # half of the memory
+
+
+def test_chosen_columns_travel_and_the_bank_does_not():
+    """As float32, since what the devices have of each is added up."""
+    mesh = sharding.make_mesh()
+    memory = memories.empty(
+        5, region_size=1024, pixel_size=2048, dim=32, dtype="float32"
+    )
+    places = sharding.place_state({"memory": memory}, mesh, [RULE])["memory"]
+    columns, split = 5 * 64, sharding.batched(mesh)
+    rule = ExampleRule(bank_columns=columns, num_mixed_negatives=8, num_anchor_mixes=4)
+
+    def step(memory, anchors, labels):
+        def loss(anchors):
+            return chosen_contrast(
+                anchors,
+                labels,
+                memories.banks(memory),
+                jax.random.key(0),
+                rule=rule,
+                with_batch=True,
+                temperature=0.1,
+                base_temperature=0.1,
+            ).loss
+
+        return jax.grad(loss)(anchors)
+
+    shapes = (
+        jax.ShapeDtypeStruct((8, 16, 32), "float32"),
+        jax.ShapeDtypeStruct((8, 16), "int32"),
+    )
+    with jax.set_mesh(mesh):
+        step = jax.jit(step, in_shardings=(places, split, split), out_shardings=split)
+        compiled = step.lower(memory, *shapes).compile()
+    assert 0 < largest_collective(compiled) <= columns * 32
 
 
 def test_slots_that_do_not_split_evenly_are_refused():

@@ -6,14 +6,9 @@ import pytest
 from jaxseg.methods.pico import synthesis
 from tests.golden import runner
 from tests.golden.checks import pico_examples
+from tests.methods.pico.vectors import random_unit
 
 TEMPERATURE = 0.1
-
-
-def unit(rng, *shape):
-    values = rng.normal(size=shape)
-    values /= np.linalg.norm(values, axis=-1, keepdims=True)
-    return jnp.asarray(values, jnp.float32)
 
 
 def inputs(spread=0.0):
@@ -24,7 +19,7 @@ def inputs(spread=0.0):
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 20, (2, 7, 9))
     share = jnp.asarray(rng.random((7, 9)), jnp.float32)
-    x, negatives = unit(rng, 7, 12), unit(rng, 20, 12)
+    x, negatives = random_unit(rng, 7, 12), random_unit(rng, 20, 12)
     x *= rng.uniform(1 - spread, 1 + spread, (7, 1))
     negatives *= rng.uniform(1 - spread, 1 + spread, (20, 1))
     return x, negatives, first, second, share
@@ -125,14 +120,14 @@ def golden_case(*, num_negatives, spread):
     """The arrays of a case, with values by the definition."""
     rng = np.random.default_rng(4)
     number = min(num_negatives, 6)
-    negatives = np.asarray(unit(rng, 5, num_negatives, 8))
+    negatives = np.asarray(random_unit(rng, 5, num_negatives, 8))
     negatives = negatives * rng.uniform(
         1 - spread, 1 + spread, (*negatives.shape[:2], 1)
     )
     first = np.broadcast_to(np.arange(number), (5, number))
     case = dict(
-        X=unit(rng, 5, 8) * np.linspace(1 - spread, 1 + spread, 5)[:, None],
-        positives=unit(rng, 5, 4, 8),
+        X=random_unit(rng, 5, 8) * np.linspace(1 - spread, 1 + spread, 5)[:, None],
+        positives=random_unit(rng, 5, 4, 8),
         negatives=negatives,
         nn_index_a=first,
         nn_index_b=(first + 1) % max(num_negatives, 1),
