@@ -53,8 +53,9 @@ def chosen_contrast(
 
     Where K of a set T are to be drawn, their sums are replaced by the expectation:
     sum_{n in N_i} e^s_in by K / |T| sum_{n in T} e^s_in, the mean over drawn positives
-    by the mean over the set. The draw itself would only add noise. Members that tie
-    with the last one of a set of hardest all belong to it, with their share.
+    by the mean over the set. That takes the noise of a draw away and is an upper bound
+    of the mean loss over draws (Jensen), by little. Members that tie with the last one
+    of a set of hardest all belong to it, with their share.
 
     Args:
         anchors: [G, A, D] unit vectors, in groups that do not see each other; gradients
