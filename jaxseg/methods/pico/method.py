@@ -382,9 +382,9 @@ class PiCo(base.Method):
             return found
         if not means["contrast"]:
             return (
-                *found,
                 "the contrast is 0 after the warm-up, so PiCo trains nothing: "
                 f"{self._reason(means)}",
+                *found,
             )
         return (*found, *options.collapsed(means))
 

@@ -196,7 +196,8 @@ def test_update_equals_loops(pointer):
         region=queue(random_unit(rng, 5, 4, 6), [pointer % 4] * 5),
         pixel=queue(random_unit(rng, 5, 7, 6), [pointer] * 5),
     )
-    embeddings, labels = random_unit(rng, 6, 3, 4, 6), rng.integers(-1, 6, (6, 3, 4))
+    embeddings = np.asarray(random_unit(rng, 6, 3, 4, 6))
+    labels = rng.integers(-1, 6, (6, 3, 4))
     picks = official.pick_pixels(
         jnp.asarray(labels), rng.random((6, 3, 4)), num_classes=5, num_picks=3
     )
