@@ -201,7 +201,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.optimizer = dict(recipe.optimizer, weight_decay=net["weight_decay"])
         config.schedule = dict(recipe.schedule, peak=net["peak"])
         # ImageNet weights of the backbone: see docs/models.md. The file above does not
-        # suit "deeplabv3_mobilenet_v2": TensorFlow's padding and epsilon are others.
+        # suit "deeplabv3_mobilenet_v2", which pads as torch does: it is TensorFlow's.
         config.init_from = ""
         config.every.update(log=50, checkpoint=2_000, evaluate=2_000)
     elif network == "full":
