@@ -12,7 +12,8 @@ would train them (`NETWORKS`), with the whole memory.
 With `:cross_entropy`, `:batch`, `:pixel`, `:region`, `:both` or `:semi_hard`, a row of
 the ablation (`jaxseg.methods.pico.variants`), whose measured results are in
 docs/results.md; with `:tiny`, two steps on embedded scenes, offline. Variants join by
-commas: `:segformer_b2,batch`.
+commas: `:segformer_b2,batch`. What semi-hard examples from the first step on do to the
+embeddings in runs as short as these is in docs/results.md, too.
 """
 
 import ml_collections
@@ -199,7 +200,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         )
         config.optimizer = dict(recipe.optimizer, weight_decay=net["weight_decay"])
         config.schedule = dict(recipe.schedule, peak=net["peak"])
-        config.init_from = ""  # ImageNet weights of the backbone: see docs/models.md
+        # ImageNet weights of the backbone: see docs/models.md. The file above does not
+        # suit "deeplabv3_mobilenet_v2", which pads as torch does: it is TensorFlow's.
+        config.init_from = ""
         config.every.update(log=50, checkpoint=2_000, evaluate=2_000)
     elif network == "full":
         config.data.batch_size = 16

@@ -21,11 +21,12 @@ from jaxseg.models import NETS
 from jaxseg.models.recipes import MASKFORMER, OPENSEG, SEGFORMER, SEGMENTER
 
 # What depends on the network. Steps, batch, crop, rate and decay are those that its
-# authors have for PASCAL-Context. SegFormer's and MaskFormer's have none: steps and
-# crop are Segmenter's, the rest as for ADE20K; MobileNetV2's are HRNet's. Projected is
-# the map that feeds the head: stages of the backbone, or () for what the classifier or
-# the queries read. Not having the pictures, views are fewer than for ADE20K, whose
-# pictures show more classes: 5.4 of them have more than 15 positions at stride 16.
+# authors have for PASCAL-Context. SegFormer's and MaskFormer's have none: steps, crop
+# and short side are Segmenter's, the rest as for ADE20K; MobileNetV2's are HRNet's.
+# Projected is the map that feeds the head: stages of the backbone, or () for what the
+# classifier or the queries read. Not having the pictures, views are fewer than for
+# ADE20K, whose pictures show more classes: 5.4 of them have more than 15 positions at
+# stride 16.
 CONVOLUTIONAL = dict(
     recipe=OPENSEG,
     total_steps=60_000,
@@ -68,10 +69,10 @@ NETWORKS = {
         total_steps=79_968,
         batch_size=16,
         crop=(480, 480),
-        short_side=0,
+        short_side=520,
         peak=6e-5,
         weight_decay=0.01,
-        protocol=dict(name="resized.Resized", short_side=480, multiple=32),
+        protocol=dict(name="resized.Resized", short_side=520, multiple=32),
         embedding_stages=(),
         max_views=75,
     ),
@@ -81,10 +82,14 @@ NETWORKS = {
         total_steps=79_968,
         batch_size=16,
         crop=(480, 480),
-        short_side=0,
+        short_side=520,
         peak=1e-3,
         weight_decay=0.0,
-        protocol=dict(name="sliding.Sliding", window=(480, 480), stride=(320, 320)),
+        protocol=dict(
+            name="resized.Resized",
+            short_side=520,
+            inner=dict(name="sliding.Sliding", window=(480, 480), stride=(320, 320)),
+        ),
         embedding_stages=(-1,),
         max_views=15,
     ),
@@ -94,10 +99,10 @@ NETWORKS = {
         total_steps=79_968,
         batch_size=16,
         crop=(480, 480),
-        short_side=0,
+        short_side=520,
         peak=1e-4,
         weight_decay=1e-4,
-        protocol=dict(name="resized.Resized", short_side=480),
+        protocol=dict(name="resized.Resized", short_side=520),
         embedding_stages=(),
         max_views=75,
     ),

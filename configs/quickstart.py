@@ -3,13 +3,19 @@
     python -m jaxseg.main --config configs/quickstart.py --workdir runs/quickstart
 
 The measured result and time are in docs/results.md. With `:cross_entropy`, the same
-without contrast; with `:tiny`, two steps. Variants join by commas.
+without contrast; with `:batch`, `:pixel`, `:region`, `:both` (as it is without a word)
+or `:semi_hard`, another row of the ablation (`jaxseg.methods.pico.variants`); with
+`:tiny`, two steps. Variants join by commas.
 """
 
 import ml_collections
 
+from jaxseg.methods.pico import variants
+
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    _, words = variants.split(variant, networks=())
+
     config = ml_collections.ConfigDict()
     config.seed = 0
     config.total_steps = 600
@@ -79,21 +85,16 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         val=dict(split="val", batch_size=20, metrics=("mean_iou", "pixel_accuracy"))
     )
 
-    words = variant.split(",") if variant else []
-    for word in sorted(words, key="tiny".__eq__):  # tiny last, wherever it stands
-        if word == "cross_entropy":
-            config.method.contrast_weight = 0.0
-        elif word == "tiny":
-            config.total_steps = 2
-            config.data.height = 32
-            config.data.width = 64
-            config.data.num_train = 8
-            config.data.num_val = 3
-            config.data.crop = (32, 64)
-            config.method.warmup_steps = 1
-            config.method.max_views = 2
-            config.every = dict(log=1, checkpoint=1, evaluate=2, pictures=2)
-            config.evals.val.batch_size = 2
-        else:
-            raise ValueError(f"unknown variant {word!r}: use cross_entropy or tiny")
+    variants.apply(config, (word for word in words if word != "tiny"))
+    if "tiny" in words:
+        config.total_steps = 2
+        config.data.height = 32
+        config.data.width = 64
+        config.data.num_train = 8
+        config.data.num_val = 3
+        config.data.crop = (32, 64)
+        config.method.warmup_steps = 1
+        config.method.max_views = 2
+        config.every = dict(log=1, checkpoint=1, evaluate=2, pictures=2)
+        config.evals.val.batch_size = 2
     return config

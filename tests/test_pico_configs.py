@@ -4,6 +4,8 @@ import functools
 import itertools
 import pathlib
 import runpy
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +52,48 @@ SETS = dict(
     pico_coco_stuff=(171, 5_000, 10_000, "bfloat16"),
     pico_camvid=(11, 367, 3_670, "float32"),
 )
+# Steps, batch, crop, learning rate, short side, and window and stride of the evaluation
+# where it has windows, as the networks' authors (HRNet's and DeepLabV3's: openseg's and
+# PiCo's) write or compute them from epochs.
+PUBLISHED = {
+    ("pico_cityscapes", "segformer_b2"): (
+        *(160_000, 8, (1024, 1024), 6e-5, 0),
+        (1024, 768),
+    ),
+    ("pico_cityscapes", "segmenter_s16"): (
+        *(216 * 2_975 // 8, 8, (768, 768), 0.01, 0),
+        (768, 512),
+    ),
+    ("pico_cityscapes", "maskformer_r50"): (90_000, 16, (512, 1024), 1e-4, 0, ()),
+    ("pico_ade20k", "segformer_b2"): (160_000, 16, (512, 512), 6e-5, 512, ()),
+    ("pico_ade20k", "segmenter_s16"): (
+        *(64 * 20_210 // 8, 8, (512, 512), 1e-3, 512),
+        (512, 512),
+    ),
+    ("pico_ade20k", "maskformer_r50"): (160_000, 16, (512, 512), 1e-4, 512, ()),
+    ("pico_pascal_context", "segmenter_s16"): (
+        *(256 * 4_998 // 16, 16, (480, 480), 1e-3, 520),
+        (480, 320),
+    ),
+    ("pico_pascal_context", "deeplabv3_r101"): (
+        *(30_000, 16, (520, 520), 1e-3, 520),
+        (),
+    ),
+    ("pico_coco_stuff", "segformer_b2"): (80_000, 16, (512, 512), 6e-5, 512, ()),
+    ("pico_coco_stuff", "maskformer_r50"): (60_000, 32, (640, 640), 1e-4, 640, ()),
+}
+for network in ("hrnet_w48", "ocr_hrnet_w48", "deeplabv3_r101"):
+    PUBLISHED |= {
+        ("pico_cityscapes", network): (40_000, 8, (512, 1024), 0.01, 0, ()),
+        ("pico_ade20k", network): (150_000, 16, (520, 520), 0.02, 520, ()),
+        ("pico_coco_stuff", network): (60_000, 16, (520, 520), 1e-3, 520, ()),
+        ("pico_camvid", network): (40_000, 16, (360, 480), 0.01, 0, ()),
+    }
+for network in ("hrnet_w48", "ocr_hrnet_w48"):
+    PUBLISHED["pico_pascal_context", network] = (
+        *(60_000, 16, (520, 520), 1e-3, 520),
+        (),
+    )
 EVERYTHING = list(itertools.product(SETS, NETWORKS))
 
 
@@ -93,9 +137,51 @@ def test_every_section_is_understood(name, network):
         config_lib.check(config)
         method = method_of(config, SETS[name][0])
         assert method.contrast_weight == (0 if row == "cross_entropy" else 0.1)
-    inputs.device_augmentation(config)  # makes the transform of the data's keys
-    if "protocol" in config["evals"]["val"]:
-        config_lib.make("protocols", config["evals"]["val"]["protocol"])
+        inputs.device_augmentation(config)  # makes the transform of the data's keys
+        if "protocol" in config["evals"]["val"]:
+            config_lib.make("protocols", config["evals"]["val"]["protocol"])
+
+
+def published(config):
+    """Of a config, what `PUBLISHED` says of it."""
+    data, protocol = config["data"], config["evals"]["val"].get("protocol", {})
+    windows = protocol.get("inner", protocol)
+    return (
+        *(config["total_steps"], data["batch_size"], data["crop"]),
+        *(config["schedule"]["peak"], data.get("short_side", 0)),
+        tuple(windows[key][0] for key in ("window", "stride") if key in windows),
+    )
+
+
+@pytest.mark.parametrize(("name", "network"), PUBLISHED)
+def test_recipes_are_the_published_ones(name, network):
+    assert published(load(name, network)) == PUBLISHED[name, network]
+
+
+@pytest.mark.parametrize(("name", "network"), EVERYTHING)
+def test_pictures_are_trained_on_and_scored_at_one_scale(name, network):
+    config = load(name, network)
+    protocol = config["evals"]["val"].get("protocol", {})
+    assert protocol.get("short_side", 0) == config["data"].get("short_side", 0)
+
+
+@pytest.mark.parametrize("row", ("", *ABLATIONS))
+def test_the_quickstart_has_the_rows_too(row):
+    config = load("quickstart", *filter(None, [row, "tiny"]))
+    assert config["total_steps"] == 2
+    without = load("quickstart", "tiny")["method"]
+    same = row in ("", "both")  # what is not said otherwise
+    assert (method_of(config, 10).contrast_weight == 0) == (row == "cross_entropy")
+    assert (config["method"] == without) == same
+
+
+def test_configs_are_read_without_importing_jax():
+    program = (
+        "import sys; from jaxseg import config; config.load(sys.argv[1]);"
+        "assert 'jax' not in sys.modules"
+    )
+    for path in (CONFIGS / "pico_camvid.py", CONFIGS / "quickstart.py"):
+        subprocess.run([sys.executable, "-c", program, path], check=True)
 
 
 @pytest.mark.parametrize("name", SETS)

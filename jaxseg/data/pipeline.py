@@ -163,7 +163,26 @@ def train_batches(
         unseen=unseen,
         draw=draw,
     )
-    share = Share(batch_size, process_index, process_count)
+    return _load(
+        stream,
+        Share(batch_size, process_index, process_count),
+        start_step,
+        loader=loader,
+        num_threads=num_threads,
+        num_workers=num_workers,
+    )
+
+
+def _load(
+    stream: Stream,
+    share: Share,
+    start_step: int,
+    *,
+    loader: str,
+    num_threads: int,
+    num_workers: int,
+) -> Batches:
+    """Reads a host's share of every step ahead; see `train_batches`."""
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, got {num_threads}")
     if num_workers < 0:
@@ -230,19 +249,19 @@ def eval_batches(
         raise ValueError("config.evals.<name> has canvas and buckets: give one")
     pictures = _Pictures(source, on_error)
     first = _first_readable(pictures, len(source)) if len(source) else {}
-    if buckets is not None:
-        sizes = buckets_lib.read_sizes(
-            source, on_error=on_error, num_threads=num_threads
-        )
-        canvases = _canvases(sizes, buckets, batch_size, align_corners)
-        places = buckets_lib.plan(
-            sizes, canvases, batch_size=batch_size, name=source.name
-        )
-        fixed = True
-    else:
+    if buckets is None:
         height, width = canvas or (first["label"].shape if first else (1, 1))
         places = _in_order(len(source), (height, width), batch_size)
-        fixed = canvas is not None
+    else:
+        places = _in_buckets(
+            source,
+            buckets,
+            batch_size,
+            align_corners=align_corners,
+            on_error=on_error,
+            num_threads=num_threads,
+        )
+    fixed = canvas is not None or buckets is not None
     reader = _Padded(pictures, first, fixed, fill)
     steps = (batch[share.places] for batch in places)
     return ThreadBatches(reader.read, steps, num_threads)
@@ -253,6 +272,20 @@ def _in_order(length: int, size: Size, batch_size: int) -> list[list[Place]]:
         [Place(i if i < length else -1, size) for i in range(start, start + batch_size)]
         for start in range(0, length, batch_size)
     ]
+
+
+def _in_buckets(
+    source: Source,
+    buckets: int | str | Sequence[Size],
+    batch_size: int,
+    *,
+    align_corners: bool,
+    on_error: str,
+    num_threads: int,
+) -> list[list[Place]]:
+    sizes = buckets_lib.read_sizes(source, on_error=on_error, num_threads=num_threads)
+    canvases = _canvases(sizes, buckets, batch_size, align_corners)
+    return buckets_lib.plan(sizes, canvases, batch_size=batch_size, name=source.name)
 
 
 def _canvases(

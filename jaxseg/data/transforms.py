@@ -187,13 +187,7 @@ def train_transform(
         short_side=short_side,
     )
     chosen = vary_window(chosen, label, rng, crop=crop, max_class_share=max_class_share)
-    size = chosen.height, chosen.width
-    rows, columns = window(chosen, crop)
-    # A mask is resized where it is kept only: nearest pixels do not depend on others.
-    image = pictures.resize_image(image, size)[rows, columns]
-    label = pictures.resize_label(label, size, rows=rows, columns=columns)
-    if chosen.flipped:
-        image, label = image[:, ::-1], label[:, ::-1]
+    image, label = kept(image, label, chosen, crop)
     image = shift_brightness(image, chosen.shift)
     if distort:
         image = colour_jitter.distort(image, rng)
@@ -273,6 +267,20 @@ def vary_window(
         top, left = offset(room, rng.random(2))
         chosen = chosen._replace(top=int(top), left=int(left))
     return chosen
+
+
+def kept(
+    image: np.ndarray, label: np.ndarray, chosen: Choices, crop: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen window of a picture and of its mask, resized, maybe mirrored."""
+    size = chosen.height, chosen.width
+    rows, columns = window(chosen, crop)
+    # A mask is resized where it is kept only: nearest pixels do not depend on others.
+    image = pictures.resize_image(image, size)[rows, columns]
+    label = pictures.resize_label(label, size, rows=rows, columns=columns)
+    if chosen.flipped:
+        return image[:, ::-1], label[:, ::-1]
+    return image, label
 
 
 def window(chosen: Choices, crop: tuple[int, int]) -> tuple[slice, slice]:

@@ -182,6 +182,7 @@ def _segformer(widths: tuple[int, ...], depths: tuple[int, ...], features: int) 
         _segmentor(
             dict(name="backbones.mit.MiT", widths=widths, depths=depths),
             dict(name="heads.segformer.SegFormer", features=features),
+            dropout=0.1,  # of channels, as the authors do; transformers: of values
         ),
         "Hugging Face (with epsilon 1e-5), SegFormer's authors, mmseg",
     )

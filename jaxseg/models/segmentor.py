@@ -17,7 +17,8 @@ class Outputs:
 
     Attributes:
         logits: [B, H, W, C] float32, at the size of the images.
-        features: [B, h, w, D] the head's output, which the classifier reads.
+        features: [B, h, w, D] the head's output, which the classifier reads, before the
+            segmentor's dropout.
         stages: [B, h, w, D] maps of the backbone, shallow to deep.
         coarse: [B, h, w, C] float32, the logits before their enlargement.
         auxiliary: [B, H, W, C] float32, the auxiliary head's logits; None at
@@ -52,6 +53,9 @@ class Segmentor(nn.Module):
         auxiliary: a second head, which shows an earlier stage the labels in training
             (Zhao et al. 2017); evaluation computes nothing of it, unless the head
             `reads_classes`: then it is given the auxiliary logits [B, h, w, C].
+        dropout: share of the features' channels that training blanks for the classifier
+            or decoder, each over a whole picture; needs a key in the rng collection
+            `dropout`. Who else reads the features sees them all.
         align_corners: whether the enlargement keeps corner pixels in the corners.
         size_divisor: the backbone pads images to multiples of this, as Segmenter's
             does: the logits are enlarged to that size, and the padding is cut off.
@@ -69,6 +73,7 @@ class Segmentor(nn.Module):
     num_classes: int
     decoder: nn.Module | None = None
     auxiliary: nn.Module | None = None
+    dropout: float = 0.0
     align_corners: bool = False
     size_divisor: int = 1
     classifier_bias: bool = True
@@ -78,6 +83,7 @@ class Segmentor(nn.Module):
     dtype: Any = "float32"
 
     def setup(self):
+        self.drop = nn.Dropout(self.dropout, broadcast_dims=(1, 2))
         if self.decoder is None:
             self.classifier = self._classifier()
         if self.auxiliary is not None:
@@ -108,12 +114,11 @@ class Segmentor(nn.Module):
             features = self.head(stages, classes, train=train)
         else:
             features = self.head(stages, train=train)
+        read = self.drop(features, deterministic=not train)
         if self.decoder is None:
-            coarse, queries = self.classify(features), None
+            coarse, queries = self.classify(read), None
         else:
-            coarse, queries = self.decoder(
-                features, stages, self.num_classes, train=train
-            )
+            coarse, queries = self.decoder(read, stages, self.num_classes, train=train)
             coarse = coarse.astype(jnp.float32)
         if self.decoder is None or queries is None:
             logits = self._enlarge(coarse, (height, width))

@@ -30,7 +30,8 @@ def table(page, heading):
 
 def methods(page):
     """The classes that a method's package offers."""
-    found = vars(importlib.import_module(f"jaxseg.methods.{page}")).values()
+    module = importlib.import_module(f"jaxseg.methods.{page}")
+    found = [getattr(module, name) for name in getattr(module, "__all__", vars(module))]
     return [x for x in found if isinstance(x, type) and issubclass(x, base.Method)]
 
 

@@ -57,6 +57,24 @@ def test_logits_have_the_images_size(apply, image):
     assert outputs.features.shape == outputs.stages[-1].shape[:3] + (8,)
 
 
+def test_dropout_blanks_channels_for_the_classifier_alone(variables, image):
+    kernel = jnp.eye(8, 5)[None, None]  # classes are the first features
+    params = variables["params"] | {
+        "classifier": {"kernel": kernel, "bias": jnp.zeros(5)}
+    }
+    outputs, _ = tiny(dropout=0.5).apply(
+        variables | {"params": params},
+        image,
+        train=True,
+        mutable=["batch_stats"],
+        rngs={"dropout": jax.random.key(0)},
+    )
+    read, plain = outputs.coarse, outputs.features[..., :5]
+    blank = np.all(read == 0, axis=(1, 2), keepdims=True)
+    assert 0 < blank.sum() < blank.size
+    np.testing.assert_allclose(read, np.where(blank, 0, 2 * plain), rtol=1e-5)
+
+
 def test_raw_bytes_and_floats_are_the_same(apply, image):
     np.testing.assert_array_equal(
         apply(image).logits, apply(image.astype(np.float32)).logits

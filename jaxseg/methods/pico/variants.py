@@ -32,10 +32,12 @@ def split(variant: str, networks: Sequence[str]) -> tuple[str, list[str]]:
 
     Args:
         variant: words joined by commas, "" for none.
-        networks: that the config has; the first is the one without a word.
+        networks: that the config has; the first is the one without a word. None if
+            there is but one.
 
     Returns:
-        The network, and the other words: at most one of `ABLATIONS`, and "tiny".
+        The network, "" if there is no choice, and the other words: at most one of
+        `ABLATIONS`, and "tiny".
 
     Raises:
         ConfigError: for an unknown word, two networks or two rows.
@@ -50,7 +52,8 @@ def split(variant: str, networks: Sequence[str]) -> tuple[str, list[str]]:
         if len(several) > 1:
             raise ConfigError(f"of the variants {', '.join(several)} give only one")
     named = [word for word in words if word in networks]
-    return (*named, networks[0])[0], [word for word in words if word not in networks]
+    others = [word for word in words if word not in networks]
+    return (*named, *networks, "")[0], others
 
 
 def apply(config: Any, words: Iterable[str], *, model: str = "") -> None:

@@ -30,6 +30,10 @@ def test_a_variant_is_a_network_and_other_words(variant, network, words):
     assert variants.split(variant, NETWORKS) == (network, words)
 
 
+def test_a_config_of_one_network_has_other_words_alone():
+    assert variants.split("both,tiny", ()) == ("", ["both", "tiny"])
+
+
 @pytest.mark.parametrize("variant", ["small,large", "both,pixel", "larg", "a,b"])
 def test_other_words_and_two_of_a_kind_are_refused(variant):
     with pytest.raises(ConfigError):

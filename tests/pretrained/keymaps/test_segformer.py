@@ -24,7 +24,7 @@ C = 19
 
 def segformer(*, features=256, epsilon=1e-5, **backbone):
     backbone = MiT(drop_path=0.0, epsilon=epsilon, **backbone)
-    head = SegFormer(features, dropout=0.0)
+    head = SegFormer(features)
     ones = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     return Segmentor(backbone, head, C, **ones)
 
