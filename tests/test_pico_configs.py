@@ -237,6 +237,10 @@ def plain(network):
     return method, shapes(method, (32, 64))
 
 
+# One of a decoder, one of masks, one of convolutions; the others are slow to lower.
+PLAIN = ("segmenter_s16", "maskformer_r50", "deeplabv3_mobilenet_v2")
+
+
 def program(function, state):
     """What the compiler is given, and the operations that it counts."""
     batch = {
@@ -250,7 +254,7 @@ def program(function, state):
     return lowered.as_text(), flops
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", some_now(PLAIN))
 def test_prediction_costs_what_the_plain_network_costs(network):
     method, (other, state) = method_of(tiny(network), 10), plain(network)
     assert method.contrast_weight and method.segmentor == other.segmentor
@@ -259,10 +263,7 @@ def test_prediction_costs_what_the_plain_network_costs(network):
 
 
 # Those of residual networks: see tests/methods/pico/test_method.py, too.
-TWINS = ("segformer_b2", "segmenter_s16", "maskformer_r50")
-
-
-@pytest.mark.parametrize("network", some_now(TWINS))
+@pytest.mark.parametrize("network", some_now(["segmenter_s16"]))
 def test_without_weight_a_step_is_that_of_the_plain_network(network):
     twin, (other, state) = method_of(tiny(network, "cross_entropy"), 10), plain(network)
     assert twin.network == other.network and twin.init_memory() is None
