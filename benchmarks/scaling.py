@@ -3,8 +3,10 @@
     python -m benchmarks.scaling [--devices 1 2 4 8 16 64 256] [--timed 8] [--step]
 
 Prints a JSON object a line for each number of devices, in a process of its own with so
-many virtual CPU devices and a fixed batch for each: the memory's update, and with
-`--step` a whole step of a tiny network with a replicated and with a split memory.
+many virtual CPU devices and a fixed batch for each: the memory's update, with a
+replicated and with a split memory, and with `--step` and up to 8 devices a whole step
+of a tiny network too. With it all is compiled without LLVM's optimisations, which
+change no collective operation, so that times are of use without it only.
 `bytes` are those that each kind of collective operation gives a device, counted from
 the compiled program; `formula` is what must be gathered of entries: images x classes x
 (1 + picks) x D x 4. Up to `--timed` devices the programs are run too; virtual devices
@@ -31,7 +33,8 @@ from jaxseg import sharding, train
 from jaxseg.data import inputs
 from jaxseg.methods.pico import memory as memories
 
-CONFIG = "configs/pico_cityscapes.py:tiny"
+CONFIG = "configs/quickstart.py:tiny"
+STEP_DEVICES = 8  # more of them compile for long
 SPLIT = (("memory/.*/values", (None, "data")),)
 NUM_PICKS = 10
 GRID = (32, 64)
@@ -97,11 +100,17 @@ def formula(num_images: int, num_classes: int) -> int:
 
 
 def update_line(
-    num_devices: int, *, images: int, num_classes: int, slots: int, repeats: int
+    num_devices: int,
+    *,
+    images: int,
+    num_classes: int,
+    slots: int,
+    repeats: int,
+    rules: Any = (),
 ) -> dict[str, Any]:
     """The memory's update on so many devices; it is run if there are `repeats`."""
     compiled, (shapes, places) = compile_update(
-        num_devices, images=images, num_classes=num_classes, slots=slots
+        num_devices, images=images, num_classes=num_classes, slots=slots, rules=rules
     )
     numbers = {}
     if repeats:
@@ -120,6 +129,7 @@ def update_line(
         classes=num_classes,
         slots=3 * slots,
         dim=DIM,
+        split=bool(rules),
     )
     line = measure.line("memory update", sizes, **numbers)
     line["bytes"] = collective_bytes(compiled.as_text())
@@ -143,9 +153,10 @@ def step_line(
     """A whole step of a tiny network, with contrast in it."""
     config = train_step.load_config(CONFIG)
     config |= dict(num_devices=num_devices, sharding=rules)
-    config["data"] = config["data"] | dict(batch_size=images * num_devices)
+    num_images = images * num_devices
+    config["data"] = config["data"] | dict(batch_size=num_images, num_train=num_images)
     config["method"] = config["method"] | dict(
-        warmup_steps=0, contrast_set="both", region_size=512, pixel_size=1024
+        warmup_steps=0, group_size=images, region_size=512, pixel_size=1024
     )
     mesh = sharding.make_mesh(num_devices)
     dataset = inputs.make_dataset(config)
@@ -158,7 +169,7 @@ def step_line(
     if repeats:
         seconds, _ = train_step.time_steps(compiled, state, _again(batch), repeats)
         numbers["median"] = statistics.median(seconds)
-    sizes = dict(devices=num_devices, images=images * num_devices, split=bool(rules))
+    sizes = dict(devices=num_devices, images=num_images, split=bool(rules))
     line = measure.line("step of a tiny network", sizes, **numbers)
     use: Any = compiled
     line["bytes"] = collective_bytes(use.as_text())
@@ -181,23 +192,27 @@ def lines(
     with_step: bool,
 ) -> Iterator[dict[str, Any]]:
     """All measurements of one number of devices, which this process must have."""
-    yield update_line(
-        num_devices,
-        images=images,
-        num_classes=num_classes,
-        slots=slots,
-        repeats=repeats,
-    )
-    for rules in ((), SPLIT) if with_step else ():
+    for rules in ((), SPLIT):
+        yield update_line(
+            num_devices,
+            images=images,
+            num_classes=num_classes,
+            slots=slots,
+            repeats=repeats,
+            rules=rules,
+        )
+    for rules in ((), SPLIT) if with_step and num_devices <= STEP_DEVICES else ():
         yield step_line(num_devices, images=images, rules=rules, repeats=repeats)
 
 
 def in_own_process(num_devices: int, arguments: Sequence[str]) -> None:
     """Measures with so many virtual devices, whose number a process cannot change."""
-    flags = f"--xla_force_host_platform_device_count={num_devices}"
+    flags = ["--xla_backend_optimization_level=0"] * ("--step" in arguments)
+    flags += [os.environ.get("XLA_FLAGS", "")]  # the last of two that differ counts
+    flags += [f"--xla_force_host_platform_device_count={num_devices}"]
     subprocess.run(
         [sys.executable, "-m", "benchmarks.scaling", "--child", *arguments],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cpu"},
         check=True,
     )
 

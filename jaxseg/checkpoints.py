@@ -18,6 +18,7 @@ from etils import epath
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from jaxseg import sharding
 from jaxseg.sharding import path_name
 from jaxseg.state import TrainState
 
@@ -91,6 +92,24 @@ class Checkpoints:
         readable = set(self._manager.all_steps()) - self._damaged
         return max(readable, default=None)
 
+    def latest_step_of_all(self) -> int | None:
+        """The newest step, once all processes have said that it is theirs too.
+
+        Raises:
+            CheckpointError: if their hosts do not see the same.
+        """
+        newest = -1 if self.latest_step is None else self.latest_step
+        found = sharding.of_processes(newest)
+        if len(set(found)) > 1:
+            others = [i for i, step in enumerate(found) if step != found[0]]
+            raise CheckpointError(
+                f"the hosts do not see the same in {self.folder}: its newest step is "
+                f"{_step_name(found[0])} for process 0, {_step_name(found[others[0]])} "
+                f"for process {others[0]}; wait until the file system shows all of it "
+                "to all, and start again"
+            )
+        return self.latest_step
+
     @property
     def best_step(self) -> int | None:
         """The step whose evaluation was best, or None without any evaluation."""
@@ -159,7 +178,9 @@ class Checkpoints:
         Args:
             target: a state of `ShapeDtypeStruct`s with shardings; another number of
                 devices than at the time of saving is fine.
-            step: which one; None takes the newest that can be read.
+            step: which one; None takes the newest that can be read. Of several
+                processes none may go on with an older one by itself, so there it is
+                the newest or an error.
 
         Raises:
             CheckpointError: if the checkpoint is of another model, or none can be read.
@@ -180,6 +201,7 @@ class Checkpoints:
     def _restore(
         self, target: TrainState, step: int | None, items: tuple[str, ...]
     ) -> TrainState:
+        self.latest_step_of_all()
         steps = sorted(self._manager.all_steps(), reverse=True)
         if step is not None and step not in steps:
             raise CheckpointError(
@@ -195,6 +217,8 @@ class Checkpoints:
                 raise
             except Exception as error:  # damaged files: an older step may be whole
                 reason = str(error).split(" [tensorstore_spec")[0]
+                if jax.process_count() > 1:
+                    raise self._damaged_for_all(candidate, reason) from error
                 problems.append(f"step {candidate}: {reason}")
                 self._damaged.add(candidate)
                 logging.warning(
@@ -211,9 +235,9 @@ class Checkpoints:
     def _read(
         self, target: TrainState, step: int, trees: Mapping[str, Any]
     ) -> TrainState:
-        sharding = target.step.sharding
+        place = target.step.sharding
         wanted = {
-            name: tree | surplus(self._describe(step, name), tree, sharding)
+            name: tree | surplus(self._describe(step, name), tree, place)
             if name in PARTIAL
             else tree
             for name, tree in trees.items()
@@ -261,6 +285,14 @@ class Checkpoints:
             f"could not save {what} to {self.folder}: {reason}; {self._last_good()}"
         )
 
+    def _damaged_for_all(self, step: int, reason: str) -> CheckpointError:
+        # The others may be reading it, and wait for this process within Orbax.
+        return CheckpointError(
+            f"checkpoint {self.folder}/{step} cannot be read by process "
+            f"{jax.process_index()}: {reason}; if it is damaged, move it away, and the "
+            "same command resumes from the one before"
+        )
+
     def _last_good(self) -> str:
         """Says what is on disk, asking the disk and not the manager's plans."""
         found = {int(name) for name in os.listdir(self.folder) if name.isdigit()}
@@ -268,6 +300,10 @@ class Checkpoints:
         if not steps:
             return "no checkpoint was saved before"
         return f"the last good checkpoint, step {steps[-1]}, is intact"
+
+
+def _step_name(step: int) -> str:
+    return "none" if step < 0 else str(step)
 
 
 def split(state: TrainState) -> dict[str, Any]:
@@ -292,13 +328,11 @@ def join(target: TrainState, items: Mapping[str, Any]) -> TrainState:
     return target.replace(step=loop["step"], rng=loop["rng"], **fields)
 
 
-def surplus(saved: Any, wanted: Any, sharding: Sharding) -> dict[str, Any]:
+def surplus(saved: Any, wanted: Any, place: Sharding) -> dict[str, Any]:
     """Describes the sub-networks that are saved but not wanted; Orbax reads all."""
     return {
         name: jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=sharding
-            ),
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
             tree,
         )
         for name, tree in saved.items()

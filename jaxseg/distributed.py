@@ -29,6 +29,10 @@ class LaunchError(ValueError):
     """The launcher's environment does not say who takes part; the message says why."""
 
 
+class NoMetadataError(LaunchError):
+    """A machine with TPUs has no server that says which workers there are."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Launch:
     """One process's place among those of a run.
@@ -72,8 +76,9 @@ def find_launch(
     Args:
         launcher: "env" for JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
             JAX_PROCESS_ID; "slurm" for a step of srun; "tpu" for the workers of a TPU
-            slice; "auto" for the first of these that is there; "none" for a process by
-            itself, whatever is there.
+            slice; "auto" for the first of these that is there, with a warning where it
+            looks as if one should be; "none" for a process by itself, whatever is
+            there.
         environ: the environment.
 
     Returns:
@@ -89,13 +94,25 @@ def find_launch(
     if launcher == "none":
         return None
     for name in finders if launcher == "auto" else [launcher]:
-        found = finders[name](environ)
+        try:
+            found = finders[name](environ)
+        except NoMetadataError as error:  # Colab and Kaggle have none
+            if launcher != "auto":
+                raise
+            logging.warning("%s. This process runs by itself", error)
+            return None
         if found is not None:
             return found if found.num_processes > 1 else None
     if launcher != "auto":
         raise LaunchError(
             f"launcher is {launcher!r}, but its variables are not in the environment: "
             "use 'none' for a process by itself"
+        )
+    if environ.get("JOB_COMPLETION_INDEX"):
+        logging.warning(
+            "this is pod %s of an indexed job, but JAX_COORDINATOR_ADDRESS and "
+            "JAX_NUM_PROCESSES are not set: it runs by itself",
+            environ["JOB_COMPLETION_INDEX"],
         )
     return None
 
@@ -160,16 +177,43 @@ def from_slurm(environ: Mapping[str, str]) -> Launch | None:
 
 
 def slurm_devices(environ: Mapping[str, str]) -> Sequence[int] | None:
-    """One GPU a task where a node has several tasks and SLURM has not divided them."""
-    alone = set(re.sub(r"\(x\d+\)", "", environ["SLURM_STEP_TASKS_PER_NODE"])) <= {
-        *"1,"
-    }
-    divided = len(environ.get("CUDA_VISIBLE_DEVICES", ",").split(",")) == 1
-    return None if alone or divided else [number(environ, "SLURM_LOCALID")]
+    """One GPU a task where a node has several tasks and SLURM has not divided them.
+
+    Returns:
+        None for all that the task sees: it is alone on its node, or was given its own,
+        be it one or several.
+    """
+    counts = re.sub(r"\(x\d+\)", "", environ["SLURM_STEP_TASKS_PER_NODE"])
+    if set(counts.split(",")) == {"1"} or gives_gpus_to_tasks(environ):
+        return None
+    index = number(environ, "SLURM_LOCALID")
+    visible = environ.get("CUDA_VISIBLE_DEVICES", "")
+    num_visible = len(visible.split(","))
+    if visible and (num_visible == 1 or index >= num_visible):
+        return None
+    return [index]
+
+
+def gives_gpus_to_tasks(environ: Mapping[str, str]) -> bool:
+    """Whether SLURM was told to show each task its own GPUs and no other."""
+    return bool(
+        environ.get("SLURM_GPUS_PER_TASK")
+        or "gpu" in environ.get("SLURM_TRES_PER_TASK", "")
+        or environ.get("SLURM_GPU_BIND", "none") not in ("", "none")
+    )
 
 
 def node_names(nodes: str) -> list[str]:
-    """Spells out SLURM's "a[1,08-10],b" as a1, a08, a09, a10, b."""
+    """Spells out SLURM's "a[1,08-10],b" as a1, a08, a09, a10, b.
+
+    Raises:
+        LaunchError: for a name with two pairs of brackets.
+    """
+    if re.search(r"\][^,\[]*\[", nodes):
+        raise LaunchError(
+            f"the SLURM nodes {nodes!r} have two ranges in one name, which is not "
+            f"understood: set {', '.join(VARIABLES)} for each task, which come first"
+        )
     names = []
     for prefix, ranges, suffix in re.findall(
         r"([^,\[\]]+)(?:\[([^\]]*)\])?([^,\[\]]*)", nodes
@@ -192,7 +236,7 @@ def from_tpu(environ: Mapping[str, str]) -> Launch | None:
         check_whole(environ, ("TPU_WORKER_ID",), "the variables of a TPU worker")
         workers = environ["TPU_WORKER_HOSTNAMES"].split(",")
         worker = number(environ, "TPU_WORKER_ID")
-    elif is_tpu_vm():
+    elif is_tpu_vm() and "TPU_SKIP_MDS_QUERY" not in environ:  # as jax reads it
         endpoints = tpu_metadata("worker-network-endpoints", environ)
         workers = [endpoint.split(":")[2] for endpoint in endpoints.split(",")]
         worker = int(tpu_metadata("agent-worker-number", environ))
@@ -226,11 +270,13 @@ def tpu_metadata(key: str, environ: Mapping[str, str]) -> str:
     server = environ.get("GCE_METADATA_IP", "metadata.google.internal")
     url = f"http://{server}/computeMetadata/v1/instance/attributes/{key}"
     request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
+    # The server is of this machine: a proxy would answer for itself.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with opener.open(request, timeout=10) as answer:
             return answer.read().decode()
     except OSError as error:
-        raise LaunchError(
+        raise NoMetadataError(
             f"this machine has TPUs, but {url} does not say which workers there are: "
             f"{error}. Set {', '.join(VARIABLES)}, or --launcher=none for one machine"
         ) from error
@@ -276,28 +322,39 @@ def start(
         The line to the other processes, a context manager to run in.
 
     Raises:
-        PeerError: naming the processes that did not come.
+        PeerError: naming the processes that did not come, or the port that is taken.
     """
     if launch is None:
         return peers.Alone()
     host, _, port = launch.coordinator.rpartition(":")
+    if launch.process == 0:
+        with roll_call.listen(int(port)):  # jax would crash if another had it
+            pass
     line = roll_call.meet(
-        (host, int(port) + 1),
+        (host.strip("[]"), int(port) + 1),  # "[::1]" is an address within a URL only
         process=launch.process,
         num_processes=launch.num_processes,
         hosts=launch.hosts,
         startup_timeout=startup_timeout,
         peer_timeout=peer_timeout,
     )
-    jax.distributed.initialize(
-        launch.coordinator,
-        launch.num_processes,
-        launch.process,
-        local_device_ids=launch.local_devices,
-        cluster_detection_method="deactivate",  # all was said
-        initialization_timeout=int(startup_timeout + GRACE_SECONDS),
-        heartbeat_timeout_seconds=int(peer_timeout + GRACE_SECONDS),
-    )
+    try:
+        jax.distributed.initialize(
+            launch.coordinator,
+            launch.num_processes,
+            launch.process,
+            local_device_ids=launch.local_devices,
+            cluster_detection_method="deactivate",  # all was said
+            initialization_timeout=int(startup_timeout + GRACE_SECONDS),
+            heartbeat_timeout_seconds=int(peer_timeout + GRACE_SECONDS),
+        )
+    except Exception as error:
+        problem = peers.PeerError(
+            f"jax.distributed does not start with process 0 at {launch.coordinator}: "
+            f"{peers.describe(error)}. Each must reach port {port} there"
+        )
+        problem.__cause__ = error
+        line.fail(problem)  # the others wait within theirs
     # jax's handler would swallow the signal until training sets its own.
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
     logging.info(

@@ -314,6 +314,7 @@ def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     evaluator = make_evaluator(config, dataset, method, mesh)
     is_main = jax.process_index() == 0
     reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
+    workfolder.check_shared(workdir, reporting.STARTS)
     with reporting.Report(workdir, is_main=is_main) as report:
         state = restore(config, workdir, method, mesh)
         logging.info("it is the state of step %d", int(state.step))

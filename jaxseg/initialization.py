@@ -46,7 +46,7 @@ def initial_state(
         checkpoints: of the work folder.
     """
     target = describe(config, method, mesh)
-    if checkpoints.latest_step is not None:
+    if checkpoints.latest_step_of_all() is not None:
         state = checkpoints.restore(target)
         logging.info("resuming from %s, step %d", checkpoints.folder, int(state.step))
         return state

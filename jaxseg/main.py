@@ -98,7 +98,7 @@ def run_config(line: Any) -> None:
     except KeyboardInterrupt:  # while evaluating; training saves first
         sys.exit(130)
     except expected as error:
-        reporting.log_failure(WORKDIR.value, error)
+        reporting.log_failure(WORKDIR.value, error, is_main=line.place[0] == 0)
         sys.exit(1)
 
 

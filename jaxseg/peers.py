@@ -7,6 +7,7 @@ with the name and the host of the one that is missing. `roll_call.meet` makes th
 """
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -23,6 +24,7 @@ from absl import logging
 
 STILL_SECONDS = 600.0  # without a step, as of a compilation or a hang
 SETTLE_SECONDS = 2.0
+LAST_SECONDS = 2.0  # that a process which ends gives to its last words
 FAILED = 1  # exit code of a run that lost a process
 
 
@@ -68,6 +70,18 @@ class Link:
             return None
         self.heard = time.monotonic()
         return json.loads(line) if line.endswith(b"\n") else None
+
+    def has_ended(self) -> bool:
+        """Whether the other has gone, with nothing left to read; asks, never waits."""
+        try:
+            self.connection.settimeout(0)
+            return self.connection.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self.connection.settimeout(None)
 
 
 class Progress:
@@ -164,13 +178,16 @@ class Peers(Alone):
         self._gathered = 0  # those that all have reached
         self._arrived: collections.Counter[int] = collections.Counter()
         self._progress = Progress(hosts)
+        # The hello of the first to come is as old as the last one is late.
+        for link in links.values():
+            link.heard = time.monotonic()
         for link in links.values():
             self._spawn(self._listen, link)
         self._spawn(self._keep_alive)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is not None:
-            self._fail(error)
+            self.fail(error)
         jax.distributed.shutdown()  # all have come to the end
         self._closed.set()
         for link in self._links.values():
@@ -268,7 +285,9 @@ class Peers(Alone):
             self._lose(self._links[process], f"failed: {message['failed']}")
 
     def _keep_alive(self) -> None:
-        """Gives signs of life, and misses those of others."""
+        """Gives signs of life, the first at once, and misses those of others."""
+        for link in self._links.values():
+            link.send({"alive": self._points})
         while not self._closed.wait(min(5.0, self._timeout / 4)):
             if self.place[0] == 0:
                 self._progress.note(0, self._points)
@@ -286,40 +305,40 @@ class Peers(Alone):
             "checkpoint"
         )
 
-    def _fail(self, error: BaseException) -> NoReturn:
+    def fail(self, error: BaseException) -> NoReturn:
         """Tells the others of an error, and ends: nobody waits for this process."""
         code = FAILED
-        if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else FAILED
-        else:
-            traceback.print_exception(error)
-        # The death of another process comes up as an error of a collective here. The
-        # line has noticed it as well, and ends this process with its name.
-        time.sleep(SETTLE_SECONDS)
-        for link in self._links.values():
-            if self.place[0] == 0:
-                reason = f"process 0 of {self.place[1]} on {self.hosts[0]} failed: "
-                link.send({"end": reason + describe(error)})
+        try:
+            if isinstance(error, SystemExit):
+                code = error.code if isinstance(error.code, int) else FAILED
             else:
-                link.send({"failed": describe(error)})
-        leave(code)
+                attempt(traceback.print_exception, error)
+            # The death of another process comes up as an error of a collective here.
+            # The line has noticed it as well, and ends this process with its name.
+            time.sleep(SETTLE_SECONDS)
+            for link in self._links.values():
+                if self.place[0] == 0:
+                    reason = f"process 0 of {self.place[1]} on {self.hosts[0]} failed: "
+                    link.send({"end": reason + describe(error)})
+                else:
+                    link.send({"failed": describe(error)})
+        finally:
+            leave(code)
 
     def _end(self, message: str) -> None:
         """Says why, here and at the others, and ends this process from any thread."""
         if self._closed.is_set():
             return
         self._closed.set()
-        if self.place[0] == 0:
-            for link in self._links.values():
-                link.send({"end": message})
-        # The thread that was interrupted may hold the lock of the log.
-        logger = threading.Thread(target=logging.error, args=("%s", message))
-        logger.daemon = True
-        logger.start()
-        logger.join(timeout=2)
-        if logger.is_alive():
-            os.write(2, f"{message}\n".encode())
-        leave(FAILED)
+        try:
+            if self.place[0] == 0:
+                for link in self._links.values():
+                    link.send({"end": message})
+            # The thread that was interrupted may hold the lock of the log.
+            if not attempt(logging.error, "%s", message):
+                attempt(os.write, 2, f"{message}\n".encode())
+        finally:
+            leave(FAILED)
 
     def _spawn(self, function: Any, *arguments: Any) -> None:
         threading.Thread(target=function, args=arguments, daemon=True).start()
@@ -333,8 +352,27 @@ def describe(error: BaseException) -> str:
     return f"{type(reason).__name__}: {reason}".split("\n")[0]
 
 
+def attempt(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Calls what may fail or never return, as writing to a console that is gone.
+
+    Returns:
+        Whether it came to its end in time, be it by an exception.
+    """
+
+    def call() -> None:
+        with contextlib.suppress(Exception):
+            function(*arguments)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(timeout=LAST_SECONDS)
+    return not caller.is_alive()
+
+
 def leave(code: int) -> NoReturn:
     """Ends the process without waiting for the others, as jax would at exit."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            attempt(stream.flush)
+    finally:
+        os._exit(code)

@@ -6,7 +6,7 @@ Read `meet`. Who does not come in time is named, to all that came.
 import socket
 import time
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from absl import logging
 
@@ -45,9 +45,24 @@ def meet(
         for link in links.values():
             link.send({"hosts": names})
     else:
-        first, names = report(address, process, startup_timeout)
+        first, names = report(address, process, num_processes, startup_timeout)
         links = {0: first}
     return Peers(process, names, links, timeout=peer_timeout)
+
+
+class Caller(NamedTuple):
+    """Who called process 0, and how many processes it was told of."""
+
+    link: Link
+    num_processes: int
+
+    @property
+    def process(self) -> int:
+        return self.link.process
+
+    @property
+    def host(self) -> str:
+        return self.link.host
 
 
 class RollCall:
@@ -90,17 +105,26 @@ class RollCall:
     def _missing(self) -> list[int]:
         return [i for i in range(1, self._num_processes) if i not in self._links]
 
-    def _enter(self, caller: Link | None) -> None:
+    def _enter(self, caller: Caller | None) -> None:
         if caller is None:
             return
-        if caller.process in self._missing:
-            self._links[caller.process] = caller
+        before = self._links.get(caller.process)
+        if caller.num_processes != self._num_processes:
+            message = (
+                f"process {caller.process} on {caller.host} is of a run of "
+                f"{caller.num_processes} processes, process 0 of one of "
+                f"{self._num_processes}: give all the same number"
+            )
+        elif caller.process in self._missing or (before and before.has_ended()):
+            # One that has ended since it called was started again.
+            self._links[caller.process] = caller.link
             return
-        message = (
-            f"process {caller.process} on {caller.host} is one too many: there are "
-            f"{self._num_processes}, each with an index of its own"
-        )
-        caller.send({"end": message})
+        else:
+            message = (
+                f"process {caller.process} on {caller.host} is one too many: there are "
+                f"{self._num_processes}, each with an index of its own"
+            )
+        caller.link.send({"end": message})
         self._refuse(message)
 
     def _incomplete(self, timeout: float) -> str:
@@ -147,22 +171,23 @@ def listen(port: int) -> socket.socket:
         ) from error
 
 
-def greet(connection: socket.socket) -> Link | None:
+def greet(connection: socket.socket) -> Caller | None:
     """Hears who calls; None if it is nobody of ours."""
     connection.settimeout(GREETING_SECONDS)
     link = Link(-1, "", connection)
     try:
         hello = link.receive() or {}
         link.process, link.host = int(hello["process"]), str(hello["host"])
-    except (ValueError, KeyError, TypeError):
+        num_processes = int(hello["num_processes"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         connection.close()
         return None
     connection.settimeout(None)
-    return link
+    return Caller(link, num_processes)
 
 
 def report(
-    address: tuple[str, int], process: int, timeout: float
+    address: tuple[str, int], process: int, num_processes: int, timeout: float
 ) -> tuple[Link, list[str]]:
     """What the others do: they call process 0 and wait until it has heard from all.
 
@@ -176,7 +201,8 @@ def report(
     link = Link(0, host, call(address, timeout))
     # Process 0 may have begun to wait later than this one, and ends by itself.
     link.connection.settimeout(timeout + REMIND_SECONDS)
-    link.send({"process": process, "host": socket.gethostname()})
+    hello = dict(process=process, num_processes=num_processes)
+    link.send({**hello, "host": socket.gethostname()})
     answer = link.receive() or {}
     if "hosts" not in answer:
         raise PeerError(

@@ -168,9 +168,14 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arr
 
 def sum_of_processes(count: int) -> int:
     """Adds up what every process has counted; all must ask."""
+    return sum(of_processes(count))
+
+
+def of_processes(count: int) -> list[int]:
+    """What every process has counted, by its index; all must ask."""
     if jax.process_count() == 1:
-        return count
-    return int(multihost_utils.process_allgather(np.int32(count)).sum())
+        return [count]
+    return [int(x) for x in multihost_utils.process_allgather(np.int32(count))]
 
 
 class Prefetch:

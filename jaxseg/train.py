@@ -70,9 +70,8 @@ def train(
     is_main = jax.process_index() == 0
     if is_main:
         workfolder.claim(config, workdir, dataset.labels)
-    workfolder.check_shared(workdir)
     reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
-
+    workfolder.check_shared(workdir, reporting.STARTS)
     with (
         hooks.StopSignal(line) as stop,
         Checkpoints(workdir) as checkpoints,
@@ -84,31 +83,44 @@ def train(
         ) as report,
     ):
         run = Run(config, mesh, dataset, method, evaluator, checkpoints, report, stop)
-        state = initialization.initial_state(config, method, mesh, dataset, checkpoints)
-        start = int(state.step)
-        report.start(start, state.params)
-        scores: Scores | None = None
-        due = start > 0 and hooks.due(config, "evaluate", start)
-        if due and not checkpoints.has_scores(start):
-            # A signal came between this step and its scores. They are reported, but a
-            # checkpoint that is there is not written again to attach them.
-            scores = evaluator(state, report, stop=stop)
-        if start < config["total_steps"] and not stop():
-            state, scores = run_steps(run, state)
-        checkpoints.wait()
-        if not stop() and scores is None:
-            scores = evaluator(state, report, stop=stop)
-        if stop():
-            saved = checkpoints.latest_step
-            logging.info(
-                "stopped by %s: %s",
-                stop.name,
-                "no step was done yet"
-                if saved is None
-                else f"step {saved} is saved; the same command resumes from there",
-            )
-            return {}
+        scores = train_and_score(run)
     return {name: dict(values) for name, values in (scores or {}).items()}
+
+
+def train_and_score(run: Run) -> Scores | None:
+    """What happens within the run's context managers: all the steps, and the scores.
+
+    Returns:
+        The final scores; None if a signal stopped the run before.
+    """
+    config, stop, checkpoints = run.config, run.stop, run.checkpoints
+    state = initialization.initial_state(
+        config, run.method, run.mesh, run.dataset, checkpoints
+    )
+    start = int(state.step)
+    run.report.start(start, state.params)
+    scores: Scores | None = None
+    due = start > 0 and hooks.due(config, "evaluate", start)
+    if due and not checkpoints.has_scores(start):
+        # A signal came between this step and its scores. They are reported, but a
+        # checkpoint that is there is not written again to attach them.
+        scores = run.evaluator(state, run.report, stop=stop)
+    if start < config["total_steps"] and not stop():
+        state, scores = run_steps(run, state)
+    checkpoints.wait()
+    if not stop() and scores is None:
+        scores = run.evaluator(state, run.report, stop=stop)
+    if not stop():
+        return scores
+    saved = checkpoints.latest_step
+    logging.info(
+        "stopped by %s: %s",
+        stop.name,
+        "no step was done yet"
+        if saved is None
+        else f"step {saved} is saved; the same command resumes from there",
+    )
+    return None
 
 
 def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
@@ -136,58 +148,65 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
     Returns:
         The last state, which is saved, and its scores if it was evaluated.
     """
-    config, start = run.config, int(state.step)
-    total_steps, scores = config["total_steps"], None
     host_batches = inputs.training_batches(
-        config,
+        run.config,
         run.dataset,
-        start_step=start,
+        start_step=int(state.step),
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
     with contextlib.closing(host_batches):
         batches = sharding.Prefetch(host_batches, run.mesh)
-        first = next(batches)
-        prepare = inputs.device_augmentation(config)
-        train_step = compile_step(run.method, run.mesh, state, first, prepare=prepare)
-        run.stop.line.wait_for_all()
-        stream = itertools.chain([first], batches)
-        log = hooks.TrainingLog(
-            run.report,
-            batch_size=config["data"]["batch_size"],
-            total_steps=total_steps,
-            schedule=base.make_schedule(config),
-            start_step=start,
-            warnings=run.method.warnings,
-        )
-        try:
-            for step in range(start + 1, total_steps + 1):
-                with log.waiting():
-                    batch = next(stream)
-                with jax.transfer_guard("disallow"):
-                    state, metrics = train_step(state, batch)
-                log.record(step, metrics)
-                run.report.step(step)
+        return steps_over(run, state, batches)
 
-                stopping = run.stop()
-                if hooks.due(config, "log", step) or stopping:
-                    skipped = sharding.sum_of_processes(batches.skipped)
-                    log.write(step, skipped_pictures=skipped)
-                evaluating = hooks.due(config, "evaluate", step) and not stopping
-                if evaluating or stopping or hooks.due(config, "checkpoint", step):
-                    scores = score_and_save(run, state, log, evaluating=evaluating)
-                    if run.stop():  # only here, where the step is saved
-                        break
-        except (hooks.TrainingDiverged, CheckpointError):
+
+def steps_over(
+    run: Run, state: TrainState, batches: sharding.Prefetch
+) -> tuple[TrainState, Scores | None]:
+    """Does the steps that are left over batches that are on their way already."""
+    config, start = run.config, int(state.step)
+    scores: Scores | None = None
+    first = next(batches)
+    prepare = inputs.device_augmentation(config)
+    train_step = compile_step(run.method, run.mesh, state, first, prepare=prepare)
+    run.stop.line.wait_for_all()
+    stream = itertools.chain([first], batches)
+    log = hooks.TrainingLog(
+        run.report,
+        batch_size=config["data"]["batch_size"],
+        total_steps=config["total_steps"],
+        schedule=base.make_schedule(config),
+        start_step=start,
+        warnings=run.method.warnings,
+    )
+    try:
+        for step in range(start + 1, config["total_steps"] + 1):
+            with log.waiting():
+                batch = next(stream)
+            with jax.transfer_guard("disallow"):
+                state, metrics = train_step(state, batch)
+            log.record(step, metrics)
+            run.report.step(step)
+
+            stopping = run.stop()
+            if hooks.due(config, "log", step) or stopping:
+                skipped = sharding.sum_of_processes(batches.skipped)
+                log.write(step, skipped_pictures=skipped)
+            evaluating = hooks.due(config, "evaluate", step) and not stopping
+            if evaluating or stopping or hooks.due(config, "checkpoint", step):
+                scores = score_and_save(run, state, log, evaluating=evaluating)
+                if run.stop():  # only here, where the step is saved
+                    break
+    except (hooks.TrainingDiverged, CheckpointError):
+        raise
+    except Exception as error:
+        if jax.process_count() > 1:
+            raise  # to save takes all processes, and the others are in a step
+        save_steps_done(run, state, log, start)
+        if not run.stop():
             raise
-        except Exception as error:
-            if jax.process_count() > 1:
-                raise  # to save takes all processes, and the others are in a step
-            save_steps_done(run, state, log, start)
-            if not run.stop():
-                raise
-            # Worker processes may have died of the same signal.
-            logging.warning("while stopping: %s: %s", type(error).__name__, error)
+        # Worker processes may have died of the same signal.
+        logging.warning("while stopping: %s: %s", type(error).__name__, error)
     return state, scores
 
 

@@ -81,15 +81,19 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
 VISIBLE_SECONDS = 30.0  # that a network's file system may take to show a new file
 
 
-def check_shared(workdir: str) -> None:
-    """Has all processes see whether the first one's folder is theirs, once claimed.
+def check_shared(workdir: str, name: str) -> None:
+    """Has all processes see whether the first one's folder is theirs.
+
+    Args:
+        workdir: of the run.
+        name: of a file in it that the first has just written, and grows each time.
 
     Raises:
         ConfigError: on a host that does not see it.
     """
     if jax.process_count() == 1:
         return
-    path = os.path.join(workdir, "versions.json")
+    path = os.path.join(workdir, name)
     written = os.stat(path).st_size if jax.process_index() == 0 else 0
     written = int(multihost_utils.broadcast_one_to_all(np.int32(written)))
     deadline = time.monotonic() + VISIBLE_SECONDS

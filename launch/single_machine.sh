@@ -42,7 +42,10 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/jaxse
 
 command=(python -m jaxseg.main --launcher none)
 command+=(--config "$config" --workdir "$workdir" "$@")
-echo "devices: ${DEVICES:-all}   command: ${command[*]}"
+echo "devices: ${DEVICES:-all}"
+printf 'command:'
+printf ' %q' "${command[@]}"
+echo
 if [[ -n $dry_run ]]; then
   exit 0
 fi

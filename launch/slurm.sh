@@ -40,7 +40,10 @@ fi
 # A task that ends with an error ends the others, should they not have noticed.
 command=(srun --kill-on-bad-exit=1 python -m jaxseg.main --launcher auto)
 command+=(--config "$config" --workdir "$workdir" "$@")
-echo "nodes: ${SLURM_JOB_NODELIST:-as set}   command: ${command[*]}"
+echo "nodes: ${SLURM_JOB_NODELIST:-as set}"
+printf 'command:'
+printf ' %q' "${command[@]}"
+echo
 if [[ -n $dry_run ]]; then
   grep '^#SBATCH' "$0"
   exit 0
@@ -52,6 +55,10 @@ fi
 if [[ -n ${VENV:-} ]]; then
   # shellcheck source=/dev/null
   source "$VENV/bin/activate"
+fi
+# Since SLURM 22.05 srun does not take --cpus-per-task over from the job.
+if [[ -n ${SLURM_CPUS_PER_TASK:-} ]]; then
+  export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 fi
 mkdir -p "$workdir"
 exec "${command[@]}"

@@ -9,10 +9,11 @@
 #   PROJECT=...      another project than gcloud's own
 #
 # WORKDIR is a folder that all workers share (Filestore, or a mounted bucket). Start it in
-# tmux: the run ends with the connection, and the same command resumes. To stop it, one
+# tmux: when the connection is lost the run may go on without you, and then the log is in
+# WORKDIR. Stop the old run before you start the same command again, which resumes it. One
 # worker is enough, since the others stop at the same step:
 #   gcloud compute tpus tpu-vm ssh NAME --zone ZONE --worker=0 \
-#     --command "pkill -TERM -f jaxseg.main"
+#     --command "pkill -TERM -f '[j]axseg\.main'"
 set -euo pipefail
 
 dry_run=
@@ -21,7 +22,7 @@ if [[ ${1:-} == --dry-run ]]; then
   shift
 fi
 if [[ $# -lt 4 ]]; then
-  sed -n '2,15p' "$0" >&2
+  sed -n '2,16p' "$0" >&2
   exit 2
 fi
 name=$1
@@ -40,14 +41,16 @@ fi
 
 # Every worker asks its metadata server who the others are (--launcher tpu).
 printf -v remote '%q ' cd "${DIRECTORY:-jaxseg}"
-printf -v run '%q ' python -m jaxseg.main --launcher tpu \
+printf -v run '%q ' exec python -m jaxseg.main --launcher tpu \
   --config "$config" --workdir "$workdir" "$@"
 command=(gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker=all)
 if [[ -n ${PROJECT:-} ]]; then
   command+=(--project "$PROJECT")
 fi
 command+=(--command "$remote&& $run")
-echo "command: ${command[*]}"
+printf 'command:'
+printf ' %q' "${command[@]}"
+echo
 if [[ -n $dry_run ]]; then
   exit 0
 fi

@@ -8,8 +8,10 @@
 #   DIRECTORY=jaxseg where the repository is on the VM, with jaxseg and jax[tpu] installed
 #   PROJECT=...      another project than gcloud's own
 #
-# CONFIG and WORKDIR are paths on the VM, from DIRECTORY. Start it in tmux: the run ends
-# with the connection. The same command resumes. Slices of several VMs: tpu_pod.sh.
+# CONFIG and WORKDIR are paths on the VM, from DIRECTORY. Start it in tmux: when the
+# connection is lost the run may go on without you. The same command resumes, once the old
+# run is stopped: --command "pkill -TERM -f '[j]axseg\.main'". Slices of several VMs:
+# tpu_pod.sh.
 set -euo pipefail
 
 dry_run=
@@ -18,7 +20,7 @@ if [[ ${1:-} == --dry-run ]]; then
   shift
 fi
 if [[ $# -lt 4 ]]; then
-  sed -n '2,12p' "$0" >&2
+  sed -n '2,14p' "$0" >&2
   exit 2
 fi
 name=$1
@@ -30,13 +32,15 @@ if [[ ! -f ${1%%:*} ]]; then
 fi
 
 printf -v remote '%q ' cd "${DIRECTORY:-jaxseg}"
-printf -v run '%q ' launch/single_machine.sh "$@"
+printf -v run '%q ' exec launch/single_machine.sh "$@"
 command=(gcloud compute tpus tpu-vm ssh "$name" --zone "$zone")
 if [[ -n ${PROJECT:-} ]]; then
   command+=(--project "$PROJECT")
 fi
 command+=(--command "$remote&& $run")
-echo "command: ${command[*]}"
+printf 'command:'
+printf ' %q' "${command[@]}"
+echo
 if [[ -n $dry_run ]]; then
   exit 0
 fi

@@ -127,6 +127,29 @@ def test_a_damaged_checkpoint_gives_way_to_an_older_one(tmp_path):
         assert int(checkpoints.restore(target()).step) == 1
 
 
+def test_of_several_hosts_none_goes_on_with_an_older_one(tmp_path, monkeypatch):
+    saved(tmp_path, 1, 2)
+    damage(tmp_path / "checkpoints" / "2" / "params")
+    with Checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(sharding, "of_processes", lambda step: [step, step])
+        monkeypatch.setattr(jax, "process_count", lambda: 2)
+        with pytest.raises(CheckpointError, match="/2 cannot be read by process 0"):
+            checkpoints.restore(target())
+        monkeypatch.undo()
+
+
+def test_hosts_that_see_different_checkpoints_are_refused(tmp_path, monkeypatch):
+    saved(tmp_path, 1, 2)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step_of_all() == 2
+        monkeypatch.setattr(sharding, "of_processes", lambda step: [step, 1])
+        with pytest.raises(CheckpointError, match="2 for process 0, 1 for process 1"):
+            checkpoints.restore(target())
+        monkeypatch.setattr(sharding, "of_processes", lambda step: [step, -1])
+        with pytest.raises(CheckpointError, match="none for process 1"):
+            checkpoints.latest_step_of_all()
+
+
 def test_a_checkpoint_of_another_model_names_the_parameters(tmp_path):
     saved(tmp_path, 1)
     with (

@@ -1,6 +1,8 @@
 """Who takes part in a run, as launchers say it; and what two processes learn."""
 
 import http.server
+import re
+import socket
 import threading
 
 import numpy as np
@@ -40,6 +42,11 @@ def test_an_indexed_job_numbers_its_processes():
     assert distributed.find_launch("auto", environ).process == 2
 
 
+def test_an_index_without_a_coordinator_is_warned_of(caplog):
+    assert distributed.find_launch("auto", dict(JOB_COMPLETION_INDEX="2")) is None
+    assert "pod 2 of an indexed job" in caplog.text
+
+
 @pytest.mark.parametrize("name", JAX)
 def test_a_half_set_environment_names_what_is_missing(name):
     environ = {key: value for key, value in JAX.items() if key != name}
@@ -75,8 +82,30 @@ def test_one_slurm_task_a_node_takes_all_its_devices():
 def test_several_slurm_tasks_a_node_take_one_device_each():
     tasks = {**SLURM, "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_LOCALID": "1"}
     assert distributed.find_launch("slurm", tasks).local_devices == [1]
-    divided = {**tasks, "CUDA_VISIBLE_DEVICES": "3"}
-    assert distributed.find_launch("slurm", divided).local_devices is None
+    whole = {**tasks, "CUDA_VISIBLE_DEVICES": "0,1"}
+    assert distributed.find_launch("slurm", whole).local_devices == [1]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(CUDA_VISIBLE_DEVICES="3"),
+        dict(CUDA_VISIBLE_DEVICES="2,3", SLURM_GPUS_PER_TASK="2"),
+        dict(CUDA_VISIBLE_DEVICES="2,3", SLURM_TRES_PER_TASK="cpu=8,gres/gpu=2"),
+        dict(CUDA_VISIBLE_DEVICES="2,3", SLURM_GPU_BIND="per_task:2"),
+        dict(CUDA_VISIBLE_DEVICES="2,3", SLURM_LOCALID="2"),
+    ],
+)
+def test_slurm_tasks_with_gpus_of_their_own_take_all_of_them(given):
+    tasks = {**SLURM, "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_LOCALID": "1"}
+    assert distributed.find_launch("slurm", {**tasks, **given}).local_devices is None
+
+
+def test_gpus_that_slurm_does_not_bind_are_divided():
+    tasks = {**SLURM, "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_LOCALID": "1"}
+    tasks |= dict(CUDA_VISIBLE_DEVICES="0,1", SLURM_GPU_BIND="none")
+    tasks |= dict(SLURM_TRES_PER_TASK="cpu=8")
+    assert distributed.find_launch("slurm", tasks).local_devices == [1]
 
 
 @pytest.mark.parametrize(
@@ -129,21 +158,44 @@ class Metadata(http.server.BaseHTTPRequestHandler):
     }
 
     def do_GET(self):
-        self.send_response(200)
+        value = self.values.get(self.path.rsplit("/", 1)[1])
+        self.send_response(200 if value else 404)
         self.end_headers()
-        self.wfile.write(self.values[self.path.rsplit("/", 1)[1]].encode())
+        self.wfile.write((value or "").encode())
 
     def log_message(self, *args):
         pass
 
 
-def test_a_tpu_vm_asks_its_metadata(monkeypatch):
+@pytest.fixture
+def tpu_vm(monkeypatch):
+    """The environment of a TPU VM, whose proxy does not answer."""
     monkeypatch.setattr(distributed, "is_tpu_vm", lambda: True)
+    monkeypatch.setenv("http_proxy", "http://localhost:9")
+    monkeypatch.delenv("no_proxy", raising=False)
     with http.server.HTTPServer(("localhost", 0), Metadata) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"localhost:{server.server_address[1]}"
-        launch = distributed.find_launch("auto", {"GCE_METADATA_IP": address})
+        yield {"GCE_METADATA_IP": f"localhost:{server.server_address[1]}"}
         server.shutdown()
+
+
+def test_tpus_without_metadata_are_a_process_by_itself(tpu_vm, monkeypatch, caplog):
+    monkeypatch.setattr(Metadata, "values", {})
+    assert distributed.find_launch("auto", tpu_vm) is None
+    assert "404" in caplog.text and "runs by itself" in caplog.text
+    nowhere = {"GCE_METADATA_IP": "nowhere.invalid"}
+    assert distributed.find_launch("auto", nowhere) is None
+    with pytest.raises(distributed.LaunchError, match="does not say which workers"):
+        distributed.find_launch("tpu", tpu_vm)
+
+
+def test_tpus_that_are_not_to_ask_their_metadata_do_not(tpu_vm):
+    skipping = {**tpu_vm, "TPU_SKIP_MDS_QUERY": "1"}
+    assert distributed.find_launch("auto", skipping) is None
+
+
+def test_a_tpu_vm_asks_its_metadata(tpu_vm):
+    launch = distributed.find_launch("auto", tpu_vm)
     assert launch.coordinator == "10.0.0.2:8476"
     assert (launch.num_processes, launch.process) == (2, 1)
 
@@ -159,6 +211,47 @@ def test_a_tpu_vm_asks_its_metadata(monkeypatch):
 )
 def test_node_lists_are_spelt_out(nodes, names):
     assert distributed.node_names(nodes) == names
+
+
+def test_two_ranges_in_a_name_are_refused():
+    with pytest.raises(distributed.LaunchError, match="two ranges in one name"):
+        distributed.node_names("a,n[1-2]r[1-2]")
+
+
+def test_the_port_of_jax_is_looked_at_before_anybody_is_waited_for():
+    with socket.create_server(("", hosts.free_port())) as taken:
+        port = taken.getsockname()[1]
+        launch = distributed.Launch(
+            launcher="test",
+            coordinator=f"localhost:{port}",
+            num_processes=2,
+            process=0,
+        )
+        with pytest.raises(peers.PeerError, match=f"cannot listen at port {port} of"):
+            distributed.start(launch)
+
+
+FAILS = """
+import jax
+from jaxseg import distributed
+launch = distributed.find_launch()
+if launch.process == 1:
+    def fail(*arguments, **options):
+        raise RuntimeError("no route to host")
+    jax.distributed.initialize = fail
+distributed.start(launch)
+"""
+
+
+def test_a_start_of_jax_that_fails_ends_all_with_the_reason():
+    with hosts.processes("-c", FAILS) as started:
+        codes, outputs = hosts.finish(started, timeout=200)
+    assert codes == (1, 1)
+    assert re.search(
+        r"process 1 of 2 on .* failed: PeerError: .*localhost:\d+: RuntimeError: no "
+        r"route to host. Each must reach port \d+",
+        outputs[0],
+    )
 
 
 SUM = """

@@ -1,6 +1,7 @@
 import json
 import os
 
+import jax
 import pytest
 
 from jaxseg import workfolder
@@ -36,6 +37,19 @@ def test_what_does_not_change_learning_may_change(tmp_path):
     claim(tmp_path)
     os.makedirs(tmp_path / "checkpoints" / "2")
     claim(tmp_path, every=dict(log=9), data=dict(root="there", crop=(2, 3)))
+
+
+def test_a_host_that_does_not_see_the_folder_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(workfolder, "VISIBLE_SECONDS", 0.0)
+    utilities = workfolder.multihost_utils
+    monkeypatch.setattr(utilities, "broadcast_one_to_all", lambda size: 7)
+    (tmp_path / "starts.jsonl").write_text("1234567")
+    workfolder.check_shared(str(tmp_path), "starts.jsonl")
+    (tmp_path / "starts.jsonl").write_text("of another run")
+    with pytest.raises(ConfigError, match="process 1 on .* does not see"):
+        workfolder.check_shared(str(tmp_path), "starts.jsonl")
 
 
 def test_other_classes_are_refused(tmp_path):

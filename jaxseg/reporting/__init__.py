@@ -13,6 +13,14 @@
 from jaxseg.reporting.logs import log_failure, setup_logging
 from jaxseg.reporting.report import Report
 from jaxseg.reporting.scored import ScoredPicture
+from jaxseg.reporting.starts import FILE as STARTS
 from jaxseg.reporting.starts import record_start
 
-__all__ = ["Report", "ScoredPicture", "log_failure", "record_start", "setup_logging"]
+__all__ = [
+    "STARTS",
+    "Report",
+    "ScoredPicture",
+    "log_failure",
+    "record_start",
+    "setup_logging",
+]

@@ -40,9 +40,17 @@ def setup_logging(workdir: str | os.PathLike[str], *, is_main: bool = True) -> N
     absl_logging.set_verbosity("info" if is_main else "warning")
 
 
-def log_failure(workdir: str | os.PathLike[str], error: Exception) -> None:
-    """Logs an error as one sentence; where it came up, only in `train.log`."""
+def log_failure(
+    workdir: str | os.PathLike[str], error: Exception, *, is_main: bool = True
+) -> None:
+    """Logs an error as one sentence; where it came up, only in `train.log`.
+
+    That file is the first process's; others say on their console where it came up.
+    """
     absl_logging.error("%s: %s", type(error).__name__, error)
+    if not is_main:
+        sys.stderr.writelines(traceback.format_exception(error))
+        return
     with contextlib.suppress(OSError):  # the disk may be what failed
         path = os.path.join(workdir, "train.log")
         with open(path, "a", encoding="utf-8") as file:

@@ -51,6 +51,16 @@ def test_other_processes_write_no_file_and_warn_only(tmp_path, capsys):
     assert "trouble" in (said := capsys.readouterr().err) and "progress" not in said
 
 
+def test_a_failure_of_another_process_is_not_in_the_first_ones_file(tmp_path, capsys):
+    reporting.setup_logging(tmp_path, is_main=False)
+    try:
+        raise ValueError("a bad picture")
+    except ValueError as error:
+        reporting.log_failure(tmp_path, error, is_main=False)
+    assert not list(tmp_path.iterdir())
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_the_console_follows_an_exchanged_stream(tmp_path, monkeypatch, capsys):
     reporting.setup_logging(tmp_path)
     absl_logging.warning("before")

@@ -210,6 +210,8 @@ def test_nothing_but_what_is_gathered_grows_with_the_devices():
 
 def test_an_update_is_measured_and_counted():
     sizes = dict(images=1, num_classes=2, slots=16, repeats=1, with_step=False)
-    [line] = scaling.lines(2, **sizes)
-    assert line["median"] > 0 and line["bytes"]["all-gather"] >= line["formula"]
-    assert json.loads(json.dumps(line))["sizes"]["devices"] == 2
+    lines = list(scaling.lines(2, **sizes))
+    assert [line["sizes"]["split"] for line in lines] == [False, True]
+    for line in lines:
+        assert line["median"] > 0 and line["bytes"]["all-gather"] >= line["formula"]
+        assert json.loads(json.dumps(line))["sizes"]["devices"] == 2
