@@ -121,6 +121,11 @@ def place_state(
 
 def fit(name: str, leaf: Any, sharding: NamedSharding) -> NamedSharding:
     """Returns the sharding, or says why the array cannot be split that way."""
+    if len(sharding.spec) > len(leaf.shape):
+        raise ConfigError(
+            f"config.sharding: {name} of shape {leaf.shape} has fewer axes than the "
+            f"rule {sharding.spec}: give one entry an axis at most"
+        )
     try:
         sharding.shard_shape(leaf.shape)
     except ValueError as error:

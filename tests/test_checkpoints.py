@@ -130,11 +130,12 @@ def test_a_damaged_checkpoint_gives_way_to_an_older_one(tmp_path):
 def test_of_several_hosts_none_goes_on_with_an_older_one(tmp_path, monkeypatch):
     saved(tmp_path, 1, 2)
     damage(tmp_path / "checkpoints" / "2" / "params")
+    wanted = target()
     with Checkpoints(tmp_path) as checkpoints:
         monkeypatch.setattr(sharding, "of_processes", lambda step: [step, step])
         monkeypatch.setattr(jax, "process_count", lambda: 2)
         with pytest.raises(CheckpointError, match="/2 cannot be read by process 0"):
-            checkpoints.restore(target())
+            checkpoints.restore(wanted)
         monkeypatch.undo()
 
 

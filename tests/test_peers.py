@@ -74,6 +74,7 @@ def test_a_process_that_stands_still_is_named_after_the_timeout():
     assert "process 1 of 2" in output and "no sign of life" in output
 
 
+@pytest.mark.slow
 def test_a_host_that_starts_late_costs_nobody_the_run():
     with talking(count=3, peer_timeout=6, late=2, steps=60) as started:
         codes, outputs = hosts.finish(started, timeout=60)

@@ -54,6 +54,7 @@ def test_the_class_grouped_scan_has_the_same_loss_and_gradient(solution):
     np.testing.assert_allclose(gradient, solution[1], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_forms_are_compared_in_processes_of_their_own(torch, monkeypatch):
     monkeypatch.setattr(contrast, "FORMS", {contrast.OURS: contrast.streamed})
     monkeypatch.setattr(contrast, "TORCH", one := {"torch, log-sum-exp": "logsumexp"})
