@@ -60,7 +60,7 @@ def test_a_mistake_is_explained(script):
     before = BEFORE.get(script, ())
     done = launch(script)
     assert done.returncode == 2 and f"launch/{script} " in done.stderr
-    done = launch(script, "--dry-run", *before, "configs/no.py", "/tmp/w")
+    done = launch(script, "--dry-run", *before, "configs/no.py", "runs/w")
     assert done.returncode == 2 and "no such config: configs/no.py" in done.stderr
 
 
