@@ -53,7 +53,7 @@ class PiCo(base.Method):
         anchors_per_class: of a group, in "per_class".
         embedding_dim: D.
         embedding_stages: backbone stages that are projected, joined at the first one's
-            size; () for the head's features, after its dropout if it has any.
+            size; () for the head's features (`Outputs.features`).
         linear_projection: project by one 1x1 convolution in place of two.
         region_size: slots a class for the mean embeddings of images; 0 for none.
         pixel_size: slots a class for embeddings of single pixels; 0 for none.
