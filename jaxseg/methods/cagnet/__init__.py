@@ -1,0 +1,1 @@
+"""CaGNet: features of classes that no picture shows, made from their names."""
