@@ -210,10 +210,10 @@ def _part(arrays: Mapping[str, np.ndarray], part: str, file: str) -> np.ndarray:
 
 
 def _check_rows(vectors: np.ndarray, names: Sequence[str], *, where: str) -> None:
-    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    empty = np.flatnonzero(~vectors.any(axis=1))
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
+    empty = np.flatnonzero(~vectors.any(axis=1)).tolist()
     for bad, what in ((broken, "not finite"), (empty, "zero")):
-        if len(bad):
+        if bad:
             classes = [names[i] for i in bad]
             raise WordVectorError(
                 f"{where}: the vector of {_listed(classes)} is {what}: {_REMEDY}, or "
