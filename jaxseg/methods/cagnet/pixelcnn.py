@@ -12,8 +12,6 @@ import numpy as np
 from jaxseg.models.dropout import Dropout
 from jaxseg.ops.convolution import native_conv
 
-HEADS = ("words", "classes")
-
 
 def causal_mask(size: int, *, with_centre: bool) -> np.ndarray:
     """The taps of a masked convolution that lie before its centre in raster order.
@@ -39,17 +37,12 @@ class PixelCNN(nn.Module):
     nothing but padding and are left out.
 
     Attributes:
-        head: "words": the last layer predicts a word vector, and logits are its
-            products with those of the classes, so that classes without training labels
-            have logits that mean something. "classes": a logit a class, as in the
-            release.
         width: of the convolutions.
         depth: how many there are.
         kernel_size: of their windows, odd.
         dropout: after the last two of them.
     """
 
-    head: str = "words"
     width: int = 64
     depth: int = 8
     kernel_size: int = 7
@@ -78,12 +71,10 @@ class PixelCNN(nn.Module):
             [P, k, k, C] float32 logits.
 
         Raises:
-            ValueError: if the window has no centre, or `head` is unknown.
+            ValueError: if the window has no centre.
         """
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {self.kernel_size}; it must be odd")
-        if self.head not in HEADS:
-            raise ValueError(f"head is {self.head!r}; use {' or '.join(HEADS)}")
         num_classes, words = class_table.shape
         counts = None if is_there is None else is_there[:, None, None, None]
         x = jax.nn.one_hot(labels, num_classes)
@@ -104,9 +95,7 @@ class PixelCNN(nn.Module):
                 x = Dropout(self.dropout, name=f"dropout_{index}")(
                     x, deterministic=not train
                 )
-        if self.head == "classes":
-            return nn.Dense(num_classes, name="out")(x)
-        return nn.Dense(words, name="out")(x) @ class_table.T
+        return nn.Dense(num_classes, name="out")(x)
 
     def _kernel(self, index: int, inputs: int) -> jax.Array:
         """The masked kernel of a layer, [K, K, inputs, width]."""

@@ -31,7 +31,7 @@ def v2_pixelcnn(case: Case) -> None:
         params[f"norm_{i}"] = dict(scale=scale, bias=bias)
         batch_stats[f"norm_{i}"] = dict(mean=mean, var=variance)
     params["out"] = dict(kernel=case["w_out"], bias=case["b_out"])
-    model = PixelCNN(head="classes", width=width, depth=depth, kernel_size=size)
+    model = PixelCNN(width=width, depth=depth, kernel_size=size)
     logits = jax.jit(model.apply, static_argnames="train")(
         {"params": params, "batch_stats": batch_stats},
         jnp.asarray(case["labels"]),
