@@ -14,4 +14,9 @@ from tests.golden.checks.cagnet_losses import (  # noqa: F401
     self_training,
 )
 from tests.golden.checks.cagnet_metrics import metrics  # noqa: F401
+from tests.golden.checks.cagnet_patches import (  # noqa: F401
+    v2_fill_ignored_labels,
+    v2_patchwise,
+    v2_pixelcnn,
+)
 from tests.golden.checks.cagnet_protocols import multiscale_fusion  # noqa: F401
