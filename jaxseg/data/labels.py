@@ -33,6 +33,8 @@ class LabelSet:
         ignored_raw_ids: the ids in the files that mean "unlabelled" (void).
         seen: train ids that zero-shot training may use; empty where all are.
         unseen: train ids that it may not, scored apart.
+        word_vectors: float32 [C, E], the vector of each class's name, where a config
+            asks for them (`data.word_vectors`); what compares classes leaves them out.
     """
 
     names: tuple[str, ...]
@@ -41,6 +43,9 @@ class LabelSet:
     ignored_raw_ids: tuple[int, ...] = (255,)
     seen: tuple[int, ...] = ()
     unseen: tuple[int, ...] = ()
+    word_vectors: np.ndarray | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
 
     def __post_init__(self):
         ids = self.class_raw_ids
