@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from jaxseg.data import splits, word_vectors
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.methods import base
 from jaxseg.models.heads.word_vectors import WordVectorClassifier
@@ -56,11 +57,7 @@ class SPNet(base.Method):
                 f"zero_label predicts no seen class, so gamma {self.gamma} would "
                 "change nothing: set one of the two"
             )
-        if not (self.labels.seen and self.labels.unseen):
-            raise ValueError(
-                f"needs seen and unseen classes, and has {len(self.labels.seen)} and "
-                f"{len(self.labels.unseen)}: set config.data.unseen"
-            )
+        splits.check_split(self.labels)
         if not isinstance(self.segmentor.decoder, WordVectorClassifier):
             raise ValueError(
                 "its classifier is made of word vectors: set config.model.decoder="
@@ -95,11 +92,7 @@ class SPNet(base.Method):
         self, params: Any, state: TrainState, batch: base.Batch, rng: jax.Array
     ) -> tuple[jax.Array, tuple[TrainState, base.Metrics]]:
         del rng
-        if self.labels.word_vectors is None:
-            raise ValueError(
-                "SPNet learns from the vectors of its classes' names, and has none: "
-                "set config.word_vectors"
-            )
+        word_vectors.of(self.labels)  # else it would learn from zeros
         params = jax.tree.map(
             lambda leaf, still: jax.lax.stop_gradient(leaf) if still else leaf,
             params,
