@@ -167,10 +167,11 @@ def multiscale_losses(
     Returns:
         [] of each map, and last of their element-wise maximum at the first one's size.
     """
-    return [
-        seen_cross_entropy(logits, labels_at(labels, logits.shape[1:3]), seen)
-        for logits in (*maps, largest(maps))
-    ]
+    losses = []
+    for logits in (*maps, largest(maps)):
+        _, h, w, _ = logits.shape
+        losses.append(seen_cross_entropy(logits, labels_at(labels, (h, w)), seen))
+    return losses
 
 
 def seen_cross_entropy(
