@@ -36,6 +36,7 @@ MAY_CHANGE = (
     "data.num_workers",
     "method.gamma",
     "method.predict_scales",
+    "word_vectors.path",
 )
 PROTOCOL = "protocol"  # in config.json: of `data.zero_shot.protocol`, zero-shot only
 IMPORTED = "imported"  # in config.json: what a file of weights had and had not

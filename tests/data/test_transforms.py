@@ -214,7 +214,7 @@ def test_the_scale_is_of_the_short_side():
 def test_the_scale_is_of_the_size_that_pictures_are_warped_to(size):
     given = example(*size)
     found = apply(given, crop=(13, 13), **STILL | dict(warp=(13, 13)))
-    rows, columns = np.arange(13) * size[0] // 13, np.arange(13) * size[1] // 13
+    rows, columns = ((2 * np.arange(13) + 1) * side // 26 for side in size)
     np.testing.assert_array_equal(found["label"], given["label"][rows][:, columns])
 
 
