@@ -20,3 +20,9 @@ from tests.golden.checks.cagnet_patches import (  # noqa: F401
     v2_pixelcnn,
 )
 from tests.golden.checks.cagnet_protocols import multiscale_fusion  # noqa: F401
+from tests.golden.checks.cagnet_spnet import (  # noqa: F401
+    label_resize_nearest,
+    lr_schedules,
+    spnet_calibrated_prediction,
+    spnet_multiscale_loss,
+)
