@@ -68,7 +68,8 @@ def first_pixels(labels: jax.Array, *, num_classes: int) -> jax.Array:
         return found, jnp.any(found != names)
 
     start = jnp.where(labelled, own, size)
-    names, _ = jax.lax.while_loop(lambda state: state[1], go_on, go_on((start, True)))
+    begin = (start, jnp.asarray(True))
+    names, _ = jax.lax.while_loop(lambda state: state[1], go_on, begin)
     return names
 
 
