@@ -33,6 +33,7 @@ MAY_CHANGE = (
     "data.loader",
     "data.num_threads",
     "data.num_workers",
+    "word_vectors.path",
 )
 PROTOCOL = "protocol"  # in config.json: of `data.zero_shot.protocol`, zero-shot only
 IMPORTED = "imported"  # in config.json: what a file of weights had and had not

@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxseg.models.dropout import Dropout
+
 # torch's `kaiming_normal_`, which is not truncated.
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 FINAL = {"sigmoid": nn.sigmoid, "linear": lambda x: x}
@@ -80,9 +82,7 @@ class Generator(nn.Module):
             zip(widths[1:], self.dropout, strict=True), start=1
         ):
             x = nn.leaky_relu(x, self.negative_slope)
-            x = nn.Dropout(rate, name=f"dropout_{index - 1}")(
-                x, deterministic=not train
-            )
+            x = Dropout(rate, name=f"dropout_{index - 1}")(x, deterministic=not train)
             x = nn.Dense(
                 width,
                 kernel_init=self.kernel_init,

@@ -145,18 +145,34 @@ def test_words_that_cancel_are_no_vector(tmp_path):
         word_vectors.make({"to and fro": ("to", "fro")}, str(tmp_path / "v.txt"))
 
 
-def test_the_rule_gives_the_published_vectors_of_several_words(data_root):
-    """COCO-Stuff's X-other: one raw vector of "other" explains every row.
+@pytest.mark.parametrize("part", ["fasttext", "word2vec"])
+def test_the_rule_gives_the_published_vectors_of_several_words(
+    data_root, tmp_path, part
+):
+    """COCO-Stuff's X-other from raw X, of the Context file, and a raw "other".
 
-    With unit x, o and r = (a x + b o) / |..| each r lies in the plane of x and o; x is
-    known where X alone is a class, "furniture" is not.
+    Two rows tell what "other" is, since k1 r1 - x1 = o = k2 r2 - x2; five are left.
     """
-    with np.load(data_root / "word_vectors" / "voc12.npz") as file:
-        voc = dict(zip(file["names"].tolist(), file["fasttext"], strict=True))
-    with np.load(data_root / "word_vectors" / "cocostuff.npz") as file:
-        coco = dict(zip(file["names"].tolist(), file["fasttext"], strict=True))
-    for name in ("cat", "dog", "person", "bus"):
-        np.testing.assert_allclose(voc[name], coco[name], atol=1e-6)
+    raw, published = (
+        dict(zip(file["names"].tolist(), file[part], strict=True))
+        for file in (
+            np.load(data_root / "word_vectors" / f"{name}.npz")
+            for name in ("context33", "cocostuff")
+        )
+    )
+    words = [word for word in raw if f"{word}-other" in published]
+    first, second = (published[f"{word}-other"] for word in words[:2])
+    plane = np.stack([first, -second], axis=1)
+    scales = np.linalg.lstsq(plane, raw[words[0]] - raw[words[1]])[0]
+    rows = {**{word: raw[word] for word in words}}
+    rows["other"] = scales[0] * first - raw[words[0]]
+    lines = (" ".join([w, *map(str, row.tolist())]) for w, row in rows.items())
+    (tmp_path / "raw.vec").write_text("\n".join(lines))
+    classes = {f"{word}-other": (word, "other") for word in words[2:]}
+    found, _ = word_vectors.make(classes, str(tmp_path / "raw.vec"))
+    assert len(found) == 5
+    for name, vector in found.items():
+        np.testing.assert_allclose(vector, published[name], atol=2e-6)
 
 
 def test_the_command_runs(files, tmp_path):
