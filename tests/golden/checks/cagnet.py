@@ -25,6 +25,7 @@ from tests.golden.checks.cagnet_spnet import (  # noqa: F401
     lr_schedules,
     spnet_calibrated_prediction,
     spnet_multiscale_loss,
+)
 from tests.golden.checks.cagnet_zs3 import (  # noqa: F401
     zs3_generator,
     zs3_gmmn_loss,
