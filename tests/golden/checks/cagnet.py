@@ -26,3 +26,9 @@ from tests.golden.checks.cagnet_spnet import (  # noqa: F401
     spnet_calibrated_prediction,
     spnet_multiscale_loss,
 )
+from tests.golden.checks.cagnet_zs3 import (  # noqa: F401
+    zs3_generator,
+    zs3_gmmn_loss,
+    zs3_graph_context,
+    zs3_weighted_ce,
+)
