@@ -34,6 +34,7 @@ MAY_CHANGE = (
     "data.num_threads",
     "data.num_workers",
 )
+PROTOCOL = "protocol"  # in config.json: of `data.zero_shot.protocol`, zero-shot only
 IMPORTED = "imported"  # in config.json: what a file of weights had and had not
 PACKAGES = (
     "jaxseg",
@@ -48,7 +49,13 @@ PACKAGES = (
 )
 
 
-def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
+def claim(
+    config: Mapping[str, Any],
+    workdir: str,
+    labels: LabelSet,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+) -> None:
     """Writes `config.json` and `versions.json`, or refuses another run's folder.
 
     Args:
@@ -56,6 +63,7 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
         workdir: is made if it is not there.
         labels: whose names and colours are kept with the config, so that a prediction
             needs nothing but the folder.
+        protocol: of a zero-shot run, kept too; {} or None of another.
 
     Raises:
         ConfigError: if the folder holds checkpoints of a run with another config,
@@ -63,6 +71,8 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
     """
     os.makedirs(workdir, exist_ok=True)
     resolved = {**config, "id2label": labels.id2label, "palette": labels.palette}
+    if protocol:
+        resolved[PROTOCOL] = dict(protocol)
     recorded = read_config(workdir)
     if recorded is not None and holds_checkpoint(workdir):
         differ = config_lib.differences(recorded, resolved, ignore=MAY_CHANGE)

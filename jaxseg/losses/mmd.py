@@ -129,7 +129,8 @@ def mmd_runs(
     labels, labelled = labels[order], labelled[order]
     first = jnp.concatenate([jnp.ones(1, bool), labels[1:] != labels[:-1]])
     run = jnp.cumsum(first & labelled) - 1  # [N]
-    member = labelled[:, None] & (run[:, None] == run)  # [N, N] of one run
+    both = labelled[:, None] & labelled
+    member = (both & (run[:, None] == run)).astype(jnp.float32)  # [N, N] of one run
     real = jax.lax.stop_gradient(real)
     rows = jnp.concatenate([generated[order], real[order]])
     kernel = _kernel(rows, bandwidths).reshape(2, length, 2, length)

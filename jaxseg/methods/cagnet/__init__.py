@@ -1,1 +1,1 @@
-"""CaGNet: features of unseen classes synthesised from word vectors."""
+"""CaGNet: features of classes that no picture shows, made from their names."""
