@@ -56,7 +56,9 @@ def v2_patchwise(case: Case) -> None:
     latent = jnp.asarray(case["noise_per_block"])
     case.close("noise_map", patches.repeat(latent, side))
 
-    classifier = FeatureClassifier(hidden=case["w_fc"].shape[-1], window=side)
+    classifier = FeatureClassifier(
+        hidden=case["w_fc"].shape[-1], window=len(case["w_cls3"])
+    )
     layers = dict(
         trunk_layer=dict(kernel=case["w_fc"][None, None], bias=case["b_fc"]),
         window_layer=dict(kernel=case["w_cls3"], bias=case["b_cls3"]),
