@@ -1,1 +1,1 @@
-"""CaGNet: features of classes that no picture shows, made from their names."""
+"""CaGNet: features of unseen classes synthesised from word vectors."""
