@@ -88,12 +88,10 @@ class ZS3Net(base.Method):
 
     @property
     def self_training(self) -> bool:
-        """Whether the method labels training pixels by itself."""
         return self.stage == "self_training"
 
     @property
     def reads_unseen_labels(self) -> bool:
-        """Whether training must be shown the labels of unseen classes."""
         return self.stage == "generator" and self.layout == "gt"
 
     def init(self, rng: jax.Array, batch: base.Batch) -> TrainState:

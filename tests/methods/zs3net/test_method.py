@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -6,12 +8,15 @@ import numpy as np
 import optax
 import pytest
 
-from jaxseg import sharding
+from jaxseg import config as config_lib
+from jaxseg import sharding, train
+from jaxseg.data import zero_shot
 from jaxseg.data.word_vectors import WordVectorError
 from jaxseg.methods.base import Method
 from tests.methods.zs3net import settings
 from tests.methods.zs3net.settings import assert_same, differs, make, make_batch, run
 
+CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 STAGES = ("segmentation", "generator", "self_training")
 
 
@@ -273,3 +278,30 @@ def test_networks_without_a_classifier_alone_are_refused():
     segmentor = settings.segmentor().clone(size_divisor=4)
     with pytest.raises(ValueError, match="size_divisor"):
         dataclasses.replace(make(), segmentor=segmentor)
+
+
+def tiny(**method):
+    config = config_lib.load(CONFIGS / "zs3net_voc.py", "generator", "tiny")
+    config["method"] |= method
+    return config | {"num_devices": 1}
+
+
+def test_the_authors_layout_is_refused_where_unseen_labels_are_hidden(tmp_path):
+    with pytest.raises(config_lib.ConfigError, match="set 'keep_unseen'"):
+        train.train(tiny(layout="gt"), str(tmp_path))
+
+
+def test_the_authors_layout_is_trained_and_recorded_as_what_it_is(tmp_path):
+    config = tiny(layout="gt")
+    config["data"]["train_images"] = "keep_unseen"
+    scores = train.train(config, str(tmp_path))
+    assert np.isfinite(scores["val"]["mean_iou"])
+    recorded = json.loads((tmp_path / "config.json").read_text())
+    assert recorded["protocol"]["setting"] == "labelled"
+
+
+def test_unseen_labels_reach_no_other_layout(tmp_path):
+    config = tiny()
+    config["data"]["train_images"] = "keep_unseen"
+    with pytest.raises(zero_shot.UnseenLabelError, match="unseen classes"):
+        train.train(config, str(tmp_path))
