@@ -102,8 +102,11 @@ class Generator(nn.Module):
         by_class = table.astype(self.dtype) @ kernel[:words] + bias
         by_class = jnp.concatenate([by_class, bias[None]])  # the last row: no class
         known = (ids >= 0) & (ids < len(table))
-        looked_up = by_class[jnp.where(known, ids, len(table))]
-        return looked_up + latent.astype(self.dtype) @ kernel[words:]
+        # In float32, as the gradient of a row is a sum over all pixels of its class,
+        # which bfloat16 stops adding up after a few hundred.
+        looked_up = by_class.astype(jnp.float32)[jnp.where(known, ids, len(table))]
+        from_codes = latent.astype(self.dtype) @ kernel[words:]
+        return looked_up.astype(self.dtype) + from_codes
 
 
 class _Layer(nn.Module):
