@@ -40,7 +40,11 @@ class Run:
 
 
 def train(
-    config: Mapping[str, Any], workdir: str, *, line: peers.Alone | None = None
+    config: Mapping[str, Any],
+    workdir: str,
+    *,
+    line: peers.Alone | None = None,
+    part: reporting.Part | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Trains to `total_steps`, resuming what the work folder holds, and evaluates.
 
@@ -48,6 +52,7 @@ def train(
         config: a plain nested dict, as `ConfigDict.to_dict()` gives it.
         workdir: receives config, log, metrics, pictures and checkpoints.
         line: to the other processes of the run; None for a process by itself.
+        part: which part of a longer work the run is, for its progress line.
 
     Returns:
         The final scores by evaluation; empty if a signal stopped the run before.
@@ -80,6 +85,7 @@ def train(
             is_main=is_main,
             total_steps=config["total_steps"],
             profile_at=config.get("every", {}).get("profile", 0),
+            part=part,
         ) as report,
     ):
         run = Run(config, mesh, dataset, method, evaluator, checkpoints, report, stop)

@@ -61,21 +61,36 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
         ConfigError: if the folder holds checkpoints of a run with another config,
             naming the keys that differ.
     """
+    check_owner(config, workdir, labels)
     os.makedirs(workdir, exist_ok=True)
-    resolved = {**config, "id2label": labels.id2label, "palette": labels.palette}
-    recorded = read_config(workdir)
-    if recorded is not None and holds_checkpoint(workdir):
-        differ = config_lib.differences(recorded, resolved, ignore=MAY_CHANGE)
-        if differ:
-            raise ConfigError(
-                f"{workdir} belongs to a run with another config; these keys differ "
-                "(there -> here):\n  "
-                + "\n  ".join(differ)
-                + "\ngive a new --workdir; to start from that run's weights, add "
-                f"--config.init_from={workdir}"
-            )
+    resolved = _resolved(config, labels)
     write_json(os.path.join(workdir, "config.json"), resolved)
     write_json(os.path.join(workdir, "versions.json"), versions())
+
+
+def check_owner(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
+    """Refuses a folder with checkpoints of a run with another config; writes nothing.
+
+    Raises:
+        ConfigError: naming the keys that differ.
+    """
+    recorded = read_config(workdir)
+    if recorded is None or not holds_checkpoint(workdir):
+        return
+    resolved = _resolved(config, labels)
+    differ = config_lib.differences(recorded, resolved, ignore=MAY_CHANGE)
+    if differ:
+        raise ConfigError(
+            f"{workdir} belongs to a run with another config; these keys differ "
+            "(there -> here):\n  "
+            + "\n  ".join(differ)
+            + "\ngive a new --workdir; to start from that run's weights, add "
+            f"--config.init_from={workdir}"
+        )
+
+
+def _resolved(config: Mapping[str, Any], labels: LabelSet) -> dict[str, Any]:
+    return {**config, "id2label": labels.id2label, "palette": labels.palette}
 
 
 VISIBLE_SECONDS = 30.0  # that a network's file system may take to show a new file
@@ -165,8 +180,14 @@ def _imported(workdir: str) -> Mapping[str, Any]:
 
 def holds_checkpoint(workdir: str) -> bool:
     """Whether a folder is a run's, with at least one whole checkpoint."""
+    return newest_step(workdir) is not None
+
+
+def newest_step(workdir: str) -> int | None:
+    """The step of the newest whole checkpoint of a run; None if there is none."""
     folder = os.path.join(workdir, FOLDER)
-    return os.path.isdir(folder) and any(n.isdigit() for n in os.listdir(folder))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return max((int(name) for name in names if name.isdigit()), default=None)
 
 
 def run_folder(path: str) -> str:

@@ -33,6 +33,13 @@ def test_another_config_is_refused_once_there_are_checkpoints(tmp_path):
     assert workfolder.read_config(str(tmp_path))["seed"] == 1
 
 
+def test_the_newest_whole_checkpoint_is_found(tmp_path):
+    assert workfolder.newest_step(str(tmp_path)) is None
+    for name in ("9", "100", "200.orbax-checkpoint-tmp"):
+        os.makedirs(tmp_path / "checkpoints" / name)
+    assert workfolder.newest_step(str(tmp_path)) == 100
+
+
 def test_what_does_not_change_learning_may_change(tmp_path):
     claim(tmp_path)
     os.makedirs(tmp_path / "checkpoints" / "2")
