@@ -37,6 +37,7 @@ class Checkpoints:
         workdir: where the folder `checkpoints` is, or is made.
         keep: how many of the newest to keep, beside the best.
         best: the metric that says which is best.
+        metadata: plain values to keep with each checkpoint, such as the protocol.
         read_only: makes no folder and cleans nothing up.
     """
 
@@ -46,6 +47,7 @@ class Checkpoints:
         *,
         keep: int = 2,
         best: str = "mean_iou",
+        metadata: Mapping[str, Any] | None = None,
         read_only: bool = False,
     ):
         self.folder = os.path.join(os.path.abspath(workdir), FOLDER)
@@ -71,6 +73,7 @@ class Checkpoints:
             read_only=read_only,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._metadata = dict(metadata or {})
         self._damaged: set[int] = set()  # steps that could not be read
 
     def __enter__(self) -> "Checkpoints":
@@ -119,6 +122,10 @@ class Checkpoints:
         """Whether an evaluation is kept with the checkpoint of a step."""
         return self._manager.metrics(step) is not None
 
+    def metadata(self, step: int) -> dict[str, Any]:
+        """What was given as `metadata` when the checkpoint of a step was saved."""
+        return dict(self._manager.metadata(step).custom_metadata or {})
+
     def sub_networks(self) -> set[str]:
         """The names of the sub-networks in the newest checkpoint."""
         step = self.latest_step
@@ -155,7 +162,11 @@ class Checkpoints:
         }
         try:
             self._manager.save(
-                step, args=ocp.args.Composite(**items), metrics=metrics, force=True
+                step,
+                args=ocp.args.Composite(**items),
+                metrics=metrics,
+                force=True,
+                custom_metadata=self._metadata,
             )
         except Exception as error:
             raise self._explain(error, step) from error

@@ -22,6 +22,7 @@ SECTIONS = (
     "init_from",
     "init_allow",
     "data",
+    "word_vectors",
     "model",
     "method",
     "optimizer",

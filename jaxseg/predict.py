@@ -168,7 +168,9 @@ class Predictor:
 
 
 def recorded_labels(config: Mapping[str, Any]) -> LabelSet:
-    """Reads the classes that a run's config.json records.
+    """Reads the classes that a run's config.json records, seen and unseen too.
+
+    Word vectors are not among them: what prediction needs of those are parameters.
 
     Raises:
         ConfigError: if it records none, as that of weights imported without names.
@@ -179,10 +181,15 @@ def recorded_labels(config: Mapping[str, Any]) -> LabelSet:
             "weights again with --labels (jaxseg.tools.import_weights)"
         )
     names = config["id2label"]
-    return LabelSet(
+    labels = LabelSet(
         names=tuple(names[str(i)] for i in range(len(names))),
         palette=tuple((r, g, b) for r, g, b in config["palette"]),
     )
+    protocol = config.get(workfolder.PROTOCOL)
+    if not protocol:
+        return labels
+    seen, unseen = (labels.train_ids(protocol[side]) for side in ("seen", "unseen"))
+    return dataclasses.replace(labels, seen=seen, unseen=unseen)
 
 
 def list_pictures(path: str) -> list[pathlib.Path]:

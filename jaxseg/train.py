@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxseg import config as config_lib
 from jaxseg import hooks, initialization, peers, reporting, sharding, workfolder
 from jaxseg.checkpoints import CheckpointError, Checkpoints
-from jaxseg.data import inputs
+from jaxseg.data import inputs, zero_shot
 from jaxseg.data.source import Dataset
 from jaxseg.evaluate import Evaluator, make_evaluator
 from jaxseg.methods import base
@@ -71,15 +71,16 @@ def train(
     dataset = inputs.make_dataset(config)
     method = base.from_config(config, dataset.labels)
     check_supervision(config, method)
+    protocol = zero_shot_protocol(config, method)
     evaluator = make_evaluator(config, dataset, method, mesh)
     is_main = jax.process_index() == 0
     if is_main:
-        workfolder.claim(config, workdir, dataset.labels)
+        workfolder.claim(config, workdir, dataset.labels, protocol=protocol)
     reporting.record_start(workdir, versions=workfolder.versions(), is_main=is_main)
     workfolder.check_shared(workdir, reporting.STARTS)
     with (
         hooks.StopSignal(line) as stop,
-        Checkpoints(workdir) as checkpoints,
+        Checkpoints(workdir, metadata=protocol) as checkpoints,
         reporting.Report(
             workdir,
             is_main=is_main,
@@ -142,6 +143,39 @@ def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
             f"{type(method).__name__} learns from masks only: set 'masks', or choose a "
             "method that reads image labels"
         )
+
+
+def zero_shot_protocol(
+    config: Mapping[str, Any], method: base.Method
+) -> dict[str, Any]:
+    """What to record of a zero-shot run, {} of another; the log says it too.
+
+    Where `init_from` is a run's folder, what that run was told counts as well.
+    """
+    protocol = zero_shot.protocol(
+        config,
+        method.labels,
+        self_training=method.self_training,
+        zero_label=method.zero_label,
+    )
+    if not protocol:
+        return {}
+    source = workfolder.run_folder(config_lib.expand(config.get("init_from", "")))
+    recorded = workfolder.read_config(source) if config.get("init_from") else None
+    if recorded is not None:
+        earlier = recorded.get(workfolder.PROTOCOL, {})
+        names = recorded.get("id2label", {}).values()
+        leaked = zero_shot.labelled_before(protocol, names, earlier)
+        if leaked:
+            logging.warning(
+                "not zero-shot: the run of init_from, %s, had labels of the unseen "
+                "classes %s",
+                source,
+                ", ".join(leaked),
+            )
+        protocol = zero_shot.after(protocol, earlier)
+    logging.info("%s", zero_shot.in_words(protocol))
+    return protocol
 
 
 def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:

@@ -34,6 +34,7 @@ MAY_CHANGE = (
     "data.num_threads",
     "data.num_workers",
 )
+PROTOCOL = "protocol"  # in config.json: of `data.zero_shot.protocol`, zero-shot only
 IMPORTED = "imported"  # in config.json: what a file of weights had and had not
 PACKAGES = (
     "jaxseg",
@@ -48,7 +49,13 @@ PACKAGES = (
 )
 
 
-def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
+def claim(
+    config: Mapping[str, Any],
+    workdir: str,
+    labels: LabelSet,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+) -> None:
     """Writes `config.json` and `versions.json`, or refuses another run's folder.
 
     Args:
@@ -56,29 +63,36 @@ def claim(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
         workdir: is made if it is not there.
         labels: whose names and colours are kept with the config, so that a prediction
             needs nothing but the folder.
+        protocol: of a zero-shot run, kept too; {} or None of another.
 
     Raises:
         ConfigError: if the folder holds checkpoints of a run with another config,
             naming the keys that differ.
     """
-    check_owner(config, workdir, labels)
+    check_owner(config, workdir, labels, protocol=protocol or {})
     os.makedirs(workdir, exist_ok=True)
-    resolved = _resolved(config, labels)
+    resolved = _resolved(config, labels, protocol)
     write_json(os.path.join(workdir, "config.json"), resolved)
     write_json(os.path.join(workdir, "versions.json"), versions())
 
 
-def check_owner(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> None:
-    """Refuses a folder with checkpoints of a run with another config; writes nothing.
+def check_owner(
+    config: Mapping[str, Any],
+    workdir: str,
+    labels: LabelSet,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuses what `claim` refuses, and writes nothing.
 
-    Raises:
-        ConfigError: naming the keys that differ.
+    Without a protocol, None, that is not compared.
     """
     recorded = read_config(workdir)
     if recorded is None or not holds_checkpoint(workdir):
         return
-    resolved = _resolved(config, labels)
-    differ = config_lib.differences(recorded, resolved, ignore=MAY_CHANGE)
+    resolved = _resolved(config, labels, protocol)
+    ignore = MAY_CHANGE if protocol is not None else (*MAY_CHANGE, PROTOCOL)
+    differ = config_lib.differences(recorded, resolved, ignore=ignore)
     if differ:
         raise ConfigError(
             f"{workdir} belongs to a run with another config; these keys differ "
@@ -89,8 +103,11 @@ def check_owner(config: Mapping[str, Any], workdir: str, labels: LabelSet) -> No
         )
 
 
-def _resolved(config: Mapping[str, Any], labels: LabelSet) -> dict[str, Any]:
-    return {**config, "id2label": labels.id2label, "palette": labels.palette}
+def _resolved(
+    config: Mapping[str, Any], labels: LabelSet, protocol: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    resolved = {**config, "id2label": labels.id2label, "palette": labels.palette}
+    return resolved | ({PROTOCOL: dict(protocol)} if protocol else {})
 
 
 VISIBLE_SECONDS = 30.0  # that a network's file system may take to show a new file

@@ -258,3 +258,12 @@ def test_a_process_killed_while_saving_leaves_the_last_whole_one(tmp_path):
         assert_same(checkpoints.restore(target()), make_state(1))
         checkpoints.save(make_state(2))
     assert not glob.glob(f"{tmp_path}/checkpoints/2.*tmp*")
+
+
+def test_what_a_run_is_told_is_kept_with_each_checkpoint(tmp_path):
+    told = {"setting": "inductive", "unseen": ["cat"]}
+    with Checkpoints(str(tmp_path), metadata=told) as checkpoints:
+        checkpoints.save(make_state(1))
+    saved(tmp_path, 2)
+    with Checkpoints(str(tmp_path), read_only=True) as checkpoints:
+        assert checkpoints.metadata(1) == told and checkpoints.metadata(2) == {}

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxseg import predict, train
+from jaxseg.checkpoints import Checkpoints
 from jaxseg.config import ConfigError
 from jaxseg.protocols.sliding import Sliding
 from tests.test_train import make_config
@@ -137,3 +138,17 @@ def test_a_run_is_loaded_back_with_its_projection(tmp_path):
 def test_a_folder_that_is_no_runs_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"no config\.json"):
         predict.load_state(str(tmp_path))
+
+
+def test_seen_and_unseen_classes_come_with_the_run(tmp_path):
+    config = make_config(total_steps=1, data__unseen=("person", "car"))
+    config["word_vectors"] = dict(name="word_vectors.drawn", size=4)
+    train.train(config, str(tmp_path))
+    recorded, method = predict.recorded(str(tmp_path))
+    assert method.labels.unseen == (9, 8) and method.labels.seen == tuple(range(8))
+    assert recorded["protocol"]["unseen"] == ["person", "car"]
+    assert method.labels.word_vectors is None
+    with Checkpoints(str(tmp_path), read_only=True) as checkpoints:
+        assert checkpoints.metadata(1) == recorded["protocol"]
+    _, labels = predict.load(str(tmp_path))
+    assert labels == method.labels

@@ -140,6 +140,7 @@ def choose(
         ignored_raw_ids=tuple(sorted(ignored)),
         seen=moved(labels.seen),
         unseen=moved(labels.unseen),
+        word_vectors=None,  # of other rows; they join when the classes are chosen
     )
 
 

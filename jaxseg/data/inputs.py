@@ -1,5 +1,6 @@
 """From the config's `data` and `evals` sections to data sets and their batches."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,9 +24,38 @@ from jaxseg.ops import augmentation
 RUN_KEYS = ("name", "split", "transform", "augment_on")
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class WithWordVectors:
+    """A data set whose labels have the word vectors that a config asks for."""
+
+    dataset: Dataset
+    labels: LabelSet
+
+    def source(self, split: str) -> Source:
+        return self.dataset.source(split)
+
+
 def make_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Builds the data set that `config["data"]["name"]` names."""
-    return config_lib.make("data", _share(config["data"]).dataset)
+    """Builds the data set that `config["data"]["name"]` names.
+
+    Args:
+        config: a whole config; `data` and `word_vectors` are read.
+
+    Returns:
+        The data set; with `word_vectors` in the config its labels have them.
+
+    Raises:
+        ConfigError: if a key is misspelt.
+        ValueError: if a class has no vector or the file will not do; see
+            `word_vectors.read`.
+    """
+    dataset = config_lib.make("data", _share(config["data"]).dataset)
+    spec = config.get("word_vectors")
+    if not spec:
+        return dataset
+    vectors = config_lib.make("data", spec, names=dataset.labels.names)
+    labels = dataclasses.replace(dataset.labels, word_vectors=vectors)
+    return WithWordVectors(dataset, labels)
 
 
 def training_batches(
@@ -64,9 +94,16 @@ def training_batches(
         process_index=process_index,
         process_count=process_count,
         unseen=dataset.labels.unseen,
-        draw=dataset.draw(split) if isinstance(dataset, episodes.FewShot) else None,
+        draw=_draw(dataset, split),
         **shares.loader,
     )
+
+
+def _draw(dataset: Dataset, split: str) -> Any:
+    """How episodes are chosen; None for pictures, each once an epoch."""
+    if isinstance(dataset, WithWordVectors):
+        return _draw(dataset.dataset, split)
+    return dataset.draw(split) if isinstance(dataset, episodes.FewShot) else None
 
 
 def device_augmentation(config: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
@@ -102,7 +139,7 @@ def training_source(
     source: Source,
     labels: LabelSet,
     *,
-    train_images: str = "ignore_unseen",
+    train_images: str = zero_shot.DEFAULT,
     supervision: str = "masks",
     image_label_background: bool = True,
     on_error: str = "raise",

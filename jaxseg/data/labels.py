@@ -33,6 +33,8 @@ class LabelSet:
         ignored_raw_ids: the ids in the files that mean "unlabelled" (void).
         seen: train ids that zero-shot training may use; empty where all are.
         unseen: train ids that it may not, scored apart.
+        word_vectors: float32 [C, E], the vector of each class's name, where a config
+            asks for them (`data.word_vectors`); what compares classes leaves them out.
     """
 
     names: tuple[str, ...]
@@ -41,6 +43,9 @@ class LabelSet:
     ignored_raw_ids: tuple[int, ...] = (255,)
     seen: tuple[int, ...] = ()
     unseen: tuple[int, ...] = ()
+    word_vectors: np.ndarray | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
 
     def __post_init__(self):
         ids = self.class_raw_ids
@@ -58,15 +63,42 @@ class LabelSet:
         both = sorted(set(ids) & set(self.ignored_raw_ids))
         if both:
             raise ValueError(f"raw ids {both} are a class and ignored: choose one")
+        self._check_split()
+        if self.word_vectors is not None:
+            self._check_word_vectors(self.word_vectors)
+        outside = [i for i in (*ids, *self.ignored_raw_ids) if not 0 <= i < 65536]
+        if outside:
+            raise ValueError(f"raw ids {outside} do not fit a label file (0..65535)")
+
+    def _check_split(self) -> None:
+        both = sorted(set(self.seen) & set(self.unseen))
+        if both:
+            raise ValueError(
+                f"train ids {both} are seen and unseen: give each class to one side"
+            )
         split = (*self.seen, *self.unseen)
         if split and sorted(split) != list(range(self.num_classes)):
             raise ValueError(
                 f"seen {self.seen} and unseen {self.unseen} must hold each of the "
                 f"{self.num_classes} train ids once"
             )
-        outside = [i for i in (*ids, *self.ignored_raw_ids) if not 0 <= i < 65536]
-        if outside:
-            raise ValueError(f"raw ids {outside} do not fit a label file (0..65535)")
+        if self.unseen and not self.seen:
+            raise ValueError(
+                f"all {self.num_classes} classes are unseen, so there is nothing to "
+                "train on: leave some of them seen"
+            )
+
+    def _check_word_vectors(self, vectors: np.ndarray) -> None:
+        if vectors.ndim != 2 or len(vectors) != self.num_classes:
+            raise ValueError(
+                f"word vectors of {self.num_classes} classes are "
+                f"[{self.num_classes}, E], got {list(vectors.shape)}"
+            )
+        if vectors.dtype != np.float32 or not np.isfinite(vectors).all():
+            raise ValueError(
+                f"word vectors are finite float32, got {vectors.dtype} with "
+                f"{np.count_nonzero(~np.isfinite(vectors))} that are not finite"
+            )
 
     @property
     def num_classes(self) -> int:
@@ -157,6 +189,7 @@ class LabelSet:
             ),
             seen=tuple(kept.index(i) for i in self.seen if i in kept),
             unseen=tuple(kept.index(i) for i in self.unseen if i in kept),
+            word_vectors=None if self.word_vectors is None else self.word_vectors[kept],
         )
 
 

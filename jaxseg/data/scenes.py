@@ -10,9 +10,11 @@ it uses NumPy's frozen `RandomState` and arithmetic that IEEE 754 fixes (+ - * /
 comparisons, no sin or exp, no long sums).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from jaxseg.data import labels
+from jaxseg.data import labels, splits
 from jaxseg.data.scene_canvas import (
     Scene,
 )
@@ -52,9 +54,8 @@ class Scenes:
         height, width: size of the pictures in pixels; the streets stay the same.
         num_train, num_val, num_test: pictures in each split.
         seed: of the whole data set; another seed, other streets.
+        unseen: names of the classes that zero-shot training may not use.
     """
-
-    labels = SCENES
 
     def __init__(
         self,
@@ -65,7 +66,9 @@ class Scenes:
         num_val: int = 100,
         num_test: int = 100,
         seed: int = 0,
+        unseen: Sequence[str] = (),
     ):
+        self.labels = splits.apply(SCENES, unseen)
         sizes = dict(zip(_SPLITS, (num_train, num_val, num_test), strict=True))
         self._sources = {
             split: ScenesSource(split, size, height=height, width=width, seed=seed)

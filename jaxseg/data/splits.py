@@ -10,6 +10,7 @@ from jaxseg.data import labels
 from jaxseg.data.labels import LabelSet
 
 _FOLDS = {"pascal5i": "PASCAL-5i", "coco20i": "COCO-20i"}
+_CHOOSING = "validation"  # after a split's name and a colon: its stand-ins are unseen
 _THINGS = 91  # the first ids of COCO-Stuff are COCO's things, 11 of them in no mask
 NEVER_LABELLED = (
     "street sign",
@@ -92,7 +93,10 @@ def apply(table: LabelSet, unseen: str | Sequence[str]) -> LabelSet:
 
     Args:
         table: the classes.
-        unseen: the name of a split or class names; empty for none.
+        unseen: the name of a split or class names; empty for none. A name with
+            ":validation" behind it, "voc12_15_5:validation", is for choosing
+            hyperparameters without a look at the unseen classes: those are unlabelled
+            everywhere, and the split's validation classes are unseen in their place.
 
     Raises:
         ValueError: if there is no such split, or it holds out classes that are not in
@@ -102,8 +106,30 @@ def apply(table: LabelSet, unseen: str | Sequence[str]) -> LabelSet:
         return table
     if not isinstance(unseen, str):
         return table.with_unseen(unseen)
-    held = unseen_classes(unseen)
-    return table.with_unseen(held, validation=validation_classes(unseen))
+    name, _, purpose = unseen.partition(":")
+    held, validation = unseen_classes(name), validation_classes(name)
+    if not purpose:
+        return table.with_unseen(held, validation=validation)
+    if purpose != _CHOOSING or not validation:
+        raise ValueError(
+            f"there is no split {unseen!r}: of those with validation classes there is "
+            f"also NAME:{_CHOOSING}, as 'voc12_15_5:{_CHOOSING}'"
+        )
+    return table.without(held).with_unseen(validation)
+
+
+def check_split(labels: LabelSet) -> None:
+    """Refuses classes of which none is unseen, for methods that learn to name such.
+
+    Raises:
+        ValueError: saying what to set.
+    """
+    if not labels.unseen:
+        raise ValueError(
+            "this method is for classes without labelled pictures, and none of the "
+            f"{labels.num_classes} classes is unseen: set config.data.unseen to the "
+            "name of a split, such as 'voc12_15_5', or to names of classes"
+        )
 
 
 def _published(name: str) -> dict[str, list[str]]:

@@ -407,6 +407,7 @@ def _fingerprint(dataset: folder.PairFolder) -> dict[str, Any]:
         )
         digests[split] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     classes = dataclasses.asdict(dataset.read_labels())
+    del classes["word_vectors"]  # a run's, not the folder's
     return {"classes": _as_lists(classes), "files": digests}
 
 
@@ -419,7 +420,7 @@ def _as_lists(value: Any) -> Any:
 def _labels(builder: tfds.core.DatasetBuilder) -> labels_lib.LabelSet:
     classes = dict(builder.info.metadata["classes"])
     palette = tuple(tuple(colour) for colour in classes.pop("palette"))
-    tuples = {
+    tuples: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in classes.items()
     }

@@ -4,7 +4,8 @@ Every training source of a run passes through it, and the pipeline looks at each
 once more after augmentation (`Guard`). Evaluation keeps all labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -14,6 +15,7 @@ from jaxseg.data.labels import LabelSet, ignored_id
 from jaxseg.data.source import Derived, Example, Source
 
 TRAIN_IMAGES = ("ignore_unseen", "purge_unseen", "keep_unseen")
+DEFAULT = TRAIN_IMAGES[0]
 
 
 class UnseenLabelError(ValueError):
@@ -24,7 +26,7 @@ def hide_unseen(
     source: Source,
     labels: LabelSet,
     *,
-    train_images: str = "ignore_unseen",
+    train_images: str = DEFAULT,
     on_error: str = "raise",
     num_threads: int = 2,
 ) -> Source:
@@ -71,6 +73,102 @@ def hide_unseen(
             "data.train_images='ignore_unseen'"
         )
     return HideUnseen(Subset(source, kept), labels.unseen)
+
+
+def protocol(
+    config: Mapping[str, Any],
+    labels: LabelSet,
+    *,
+    self_training: bool,
+    zero_label: bool,
+) -> dict[str, Any]:
+    """What a run was told of unseen classes, and what it is asked, for its records.
+
+    Args:
+        config: a whole config; `data.train_images` is read.
+        labels: of the data set.
+        self_training: whether the method gives pseudo labels of unseen classes to
+            unlabelled pixels of training pictures.
+        zero_label: whether it predicts unseen classes only.
+
+    Returns:
+        {} where no class is unseen; else, all of it plain values for JSON:
+        setting: "inductive" if no pixel of an unseen class is learnt from;
+            "transductive" if such pixels, unlabelled, are, by self-training. Test
+            pictures take part in neither.
+        evaluation: "generalised" if the prediction is over seen and unseen classes;
+            "zero-label" if over unseen ones only (Xian et al., CVPR 2019).
+        train_images: see `hide_unseen`.
+        background: "seen" if it is a class like others, "unseen" or "ignored".
+        seen, unseen: the names of the classes, in the order of the labels' ids.
+
+    Raises:
+        ValueError: if self-training has no pixels of unseen classes to learn from.
+    """
+    if not labels.unseen:
+        return {}
+    train_images = config["data"].get("train_images", DEFAULT)
+    if self_training and train_images == "purge_unseen":
+        raise ValueError(
+            "self-training labels pixels of unseen classes, and "
+            "config.data.train_images='purge_unseen' leaves out all pictures that have "
+            f"any: set {DEFAULT!r}"
+        )
+    seen = [labels.names[i] for i in labels.seen]
+    unseen = [labels.names[i] for i in labels.unseen]
+    sides = (("seen", seen), ("unseen", unseen))
+    background = (side for side, names in sides if image_labels.BACKGROUND in names)
+    return {
+        "setting": "transductive" if self_training else "inductive",
+        "evaluation": "zero-label" if zero_label else "generalised",
+        "train_images": train_images,
+        "background": next(background, "ignored"),
+        "seen": seen,
+        "unseen": unseen,
+    }
+
+
+def after(protocol: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol of a run that goes on from the weights of another.
+
+    What once was transductive stays so.
+
+    Args:
+        protocol: of the run by itself, not {}.
+        earlier: the other's protocol, {} if it has none.
+    """
+    settings = (protocol["setting"], earlier.get("setting"))
+    return {
+        **protocol,
+        "setting": "transductive" if "transductive" in settings else "inductive",
+    }
+
+
+def labelled_before(
+    protocol: Mapping[str, Any],
+    names: Collection[str],
+    earlier: Mapping[str, Any],
+) -> list[str]:
+    """The unseen classes of which an earlier run had labels, and so leaks them.
+
+    Args:
+        protocol: of a run, not {}.
+        names: the classes of the earlier one, whose weights it goes on from.
+        earlier: that one's protocol, {} if it has none.
+    """
+    labelled = set(names) - set(earlier.get("unseen", ()))
+    return [name for name in protocol["unseen"] if name in labelled]
+
+
+def in_words(protocol: Mapping[str, Any]) -> str:
+    """A protocol as a line of the log."""
+    seen, unseen = protocol["seen"], protocol["unseen"]
+    return (
+        f"zero-shot protocol: {protocol['setting']}, {protocol['evaluation']}, "
+        f"training pictures {protocol['train_images']}, background "
+        f"{protocol['background']}; "
+        f"{len(seen)} classes are seen, {len(unseen)} unseen: {', '.join(unseen)}"
+    )
 
 
 class Subset:

@@ -45,7 +45,8 @@ class Method:
     Attributes:
         segmentor: the network that predicts.
         optimizer: updates each sub-network by itself, with a state of its own.
-        labels: class names, seen and unseen ids.
+        labels: class names, seen and unseen ids, word vectors where the config asks for
+            them.
     """
 
     segmentor: Segmentor
@@ -54,6 +55,19 @@ class Method:
 
     # Whether `loss` learns from the batch's `image_labels` where masks are hidden.
     reads_image_labels: ClassVar[bool] = False
+
+    @property
+    def self_training(self) -> bool:
+        """Whether pixels of unseen classes are learnt from, with pseudo labels.
+
+        Such a run is transductive, see `data.zero_shot.protocol`.
+        """
+        return False
+
+    @property
+    def zero_label(self) -> bool:
+        """Whether the prediction is over unseen classes only."""
+        return False
 
     @property
     def network(self) -> nn.Module:

@@ -1,7 +1,6 @@
 """The same picture at several scales and mirrored, the answers put together."""
 
 import dataclasses
-import fractions
 import functools
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxseg.ops.resize import resize_within
+from jaxseg.ops.scales import scaled
 from jaxseg.protocols import base
 from jaxseg.protocols.whole import Whole
 
@@ -101,13 +101,6 @@ class MultiScale(base.Protocol):
             return inner(network, image, size, fill=fill)
         logits = inner(network, mirror(image, size), size, fill=fill)
         return mirror(logits, size)
-
-
-def scaled(side, scale: float):
-    """int(scale * side), at least 1, of a number or an array; 0.7 is meant as 7/10."""
-    factor = fractions.Fraction(str(scale)).limit_denominator(1000)
-    whole = side * factor.numerator // factor.denominator
-    return max(whole, 1) if isinstance(side, int) else jnp.maximum(whole, 1)
 
 
 def mirror(x: jax.Array, size: jax.Array) -> jax.Array:

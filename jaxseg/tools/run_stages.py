@@ -25,7 +25,7 @@ from ml_collections import config_dict, config_flags
 from jaxseg import command, reporting, train, workfolder
 from jaxseg import config as config_lib
 from jaxseg.config import ConfigError
-from jaxseg.data import inputs
+from jaxseg.data import inputs, zero_shot
 from jaxseg.methods import base
 from jaxseg.reporting import records
 from jaxseg.reporting.text import percent
@@ -81,11 +81,11 @@ def read_stages(
         config, given = load(path, name, words, overrides=overrides)
         folder = os.path.join(workdir, name)
         if stages:
-            config["init_from"] = start_of(folder, stages[-1].workdir)
+            config["init_from"] = stages[-1].workdir
         elif name != known[0] and "init_from" not in given:
             before = os.path.join(workdir, known[known.index(name) - 1])
             check_finished(before, name)
-            config["init_from"] = start_of(folder, before)
+            config["init_from"] = before
         stages.append(Stage(name, config, folder))
     return stages
 
@@ -161,17 +161,6 @@ def load(
     return flag.value.to_dict(), config_flags.get_override_values(values["config"])
 
 
-def start_of(workdir: str, before: str) -> str:
-    """What `init_from` says: the stage before.
-
-    Of a stage that is under way, what it has recorded: the whole folder may have been
-    moved since, and a run that resumes does not read it again.
-    """
-    recorded = (workfolder.read_config(workdir) or {}).get("init_from", "")
-    same = os.path.basename(recorded) == os.path.basename(before)
-    return recorded if same and workfolder.holds_checkpoint(workdir) else before
-
-
 def check_finished(workdir: str, name: str) -> None:
     """Refuses to begin a stage from another one that is not done."""
     recorded = workfolder.read_config(workdir)
@@ -195,7 +184,15 @@ def check(stages: Sequence[Stage]) -> None:
     for stage in stages:
         config_lib.check(stage.config)
         labels = inputs.make_dataset(stage.config).labels
-        train.check_supervision(stage.config, base.from_config(stage.config, labels))
+        method = base.from_config(stage.config, labels)
+        train.check_supervision(stage.config, method)
+        zero_shot.protocol(
+            stage.config,
+            labels,
+            self_training=method.self_training,
+            zero_label=method.zero_label,
+        )
+        note_moved(stage)
         workfolder.check_owner(stage.config, stage.workdir, labels)
     for before, stage in zip(stages, stages[1:], strict=False):
         is_done = workfolder.newest_step(before.workdir) == before.total_steps
@@ -205,6 +202,20 @@ def check(stages: Sequence[Stage]) -> None:
                 "would have begun, is not finished: remove the one, or bring back the "
                 "other"
             )
+
+
+def note_moved(stage: Stage) -> None:
+    """Records where the stage before is now, if the whole folder has been moved.
+
+    A stage under way does not read it again, but it is part of its config.
+    """
+    recorded = workfolder.read_config(stage.workdir) or {}
+    there, here = recorded.get("init_from", ""), stage.config.get("init_from", "")
+    is_beside = os.path.dirname(here) == os.path.dirname(stage.workdir)
+    same_stage = os.path.basename(there) == os.path.basename(here)
+    if is_beside and same_stage and there != here and jax.process_index() == 0:
+        path = os.path.join(stage.workdir, "config.json")
+        workfolder.write_json(path, {**recorded, "init_from": here})
 
 
 def is_finished(stage: Stage) -> bool:

@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from jaxseg.config import ConfigError, check
-from jaxseg.data import inputs
+from jaxseg.data import inputs, scenes
 from tests.test_train import make_config
 
 
@@ -90,6 +92,88 @@ def test_a_config_reaches_episodes(data_root, train_images):
     )
     classes = np.concatenate([batch["class_id"] for batch in tested])
     assert len(classes) == 6 and np.isin(classes, range(6, 11)).all()
+
+
+def zero_shot_config(**changes):
+    config = make_config(data__unseen=("car", "person"), **changes)
+    return config | dict(word_vectors=dict(name="word_vectors.drawn", size=6))
+
+
+def test_word_vectors_join_the_labels_of_a_run():
+    config = zero_shot_config()
+    check(config)
+    labels = inputs.make_dataset(config).labels
+    assert labels.unseen == (8, 9) and labels.word_vectors.shape == (10, 6)
+    plain = inputs.make_dataset(make_config())
+    assert plain.labels.word_vectors is None and labels.names == plain.labels.names
+    assert not np.isin(first(config)["label"], (8, 9)).any()
+
+
+def test_episodes_are_drawn_with_word_vectors_too(monkeypatch):
+    few = inputs.episodes.FewShot(base=scenes.Scenes())
+    monkeypatch.setattr(inputs.episodes.FewShot, "draw", lambda _, split: split)
+    worded = inputs.WithWordVectors(few, scenes.SCENES)
+    assert inputs._draw(worded, "train") == "train" == inputs._draw(few, "train")
+    assert inputs._draw(scenes.Scenes(), "train") is None
+
+
+def test_a_table_of_words_reaches_the_labels_by_name(data_root):
+    config = make_config(
+        data=dict(
+            name="voc.VOC",
+            root=str(data_root / "voc_mini"),
+            background=False,
+            unseen="voc12_15_5",
+            batch_size=8,
+            crop=(64, 64),
+        )
+    )
+    path = str(data_root / "word_vectors" / "voc12.npz")
+    config["word_vectors"] = dict(name="word_vectors.read", path=path)
+    labels = inputs.make_dataset(config).labels
+    with np.load(path) as file:
+        np.testing.assert_allclose(
+            labels.word_vectors, file["fastnvec_unit"][1:], atol=2e-7
+        )
+    assert labels.unseen == (15, 16, 17, 18, 19)
+
+
+class Overlapping(scenes.Scenes):
+    """A data set of somebody's own whose split contradicts itself."""
+
+    def __init__(self, *, height, width, num_train, num_val, unseen):
+        super().__init__(unseen=unseen)
+        self.labels = dataclasses.replace(
+            self.labels, seen=tuple(range(10)), unseen=(9,)
+        )
+
+
+BAD_WORDS = {
+    "overlap": (dict(data__name=f"{__name__}:Overlapping"), r"\[9\] are seen and"),
+    "absent": (dict(data__unseen=("cow",)), r"no class is called \['cow'\]"),
+    "another split": (dict(data__unseen="voc12_15_5"), "no class is called"),
+    "twice": (dict(data__unseen=("car", "car")), "must be unique"),
+    "nothing seen": (dict(data__unseen=scenes.SCENES.names), "nothing to train on"),
+    "no file": (dict(word_vectors__path="none.npz"), "no file .* none.npz"),
+    "no class": (dict(word_vectors__path="{}/cats.npz"), "cats.npz has no vector for"),
+    "no key": (dict(word_vectors__pth="x"), "no key 'pth'; did you mean 'path'"),
+    "no function": (dict(word_vectors__name="word_vectors.red"), "mean 'read'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_WORDS)
+def test_what_zero_shot_training_cannot_start_from_is_refused(case, tmp_path):
+    np.savez(tmp_path / "cats.npz", names=["cat"], fasttext=np.ones((1, 2)))
+    changes, message = BAD_WORDS[case]
+    words = dict(name="word_vectors.read", path="", parts=("fasttext",))
+    config = make_config(data__unseen=("car",), word_vectors=words)
+    for key, value in changes.items():
+        section, name = key.split("__")
+        config[section][name] = (
+            value.format(tmp_path) if isinstance(value, str) else value
+        )
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        inputs.make_dataset(config)
 
 
 def test_image_labels_alone_hide_the_masks():

@@ -1,5 +1,6 @@
 """Names and ids agree with the published tables, raw ids map as they say."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -42,7 +43,12 @@ def test_ids_are_the_train_ids_without_a_table():
         (dict(raw_ids=(5,)), "1 raw ids"),
         (dict(raw_ids=(5, 70000)), "do not fit"),
         (dict(palette=((1, 2, 3),)), "1 colours"),
-        (dict(seen=(0,), unseen=(0, 1)), "once"),
+        (dict(seen=(0,), unseen=(0, 1)), r"\[0\] are seen and unseen"),
+        (dict(seen=(0,), unseen=()), "once"),
+        (dict(seen=(), unseen=(0, 1)), "nothing to train on"),
+        (dict(word_vectors=np.zeros((3, 4), np.float32)), r"\[2, E\], got \[3, 4\]"),
+        (dict(word_vectors=np.zeros((2, 4))), "finite float32, got float64"),
+        (dict(word_vectors=np.full((2, 1), np.nan, np.float32)), "2 that are not"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(change, message):
@@ -109,6 +115,19 @@ def test_dropped_classes_leave_the_split_of_the_others():
     table = made(5).with_unseen(("class 3", "class 1")).without(("class 0", "class 3"))
     assert table.names == ("class 1", "class 2", "class 4")
     assert (table.seen, table.unseen) == ((1, 2), (0,))
+
+
+def test_word_vectors_stay_with_their_classes():
+    rows = np.arange(15, dtype=np.float32).reshape(5, 3)
+    table = dataclasses.replace(made(5), word_vectors=rows)
+    split = table.with_unseen(("class 3",)).without(("class 0", "class 2"))
+    assert split.names == ("class 1", "class 3", "class 4")
+    np.testing.assert_array_equal(split.word_vectors, rows[[1, 3, 4]])
+
+
+def test_word_vectors_do_not_make_other_classes_of_them():
+    table = dataclasses.replace(TWO, word_vectors=np.ones((2, 1), np.float32))
+    assert table == TWO and hash(table) == hash(TWO) and "word" not in repr(table)
 
 
 def test_colours_of_more_than_256_classes_differ():

@@ -81,6 +81,14 @@ def test_an_unknown_split_is_named():
         scenes.Scenes().source("trian")
 
 
+def test_classes_can_be_unseen():
+    table = scenes.Scenes(unseen=("car", "person")).labels
+    assert (table.seen, table.unseen) == ((0, 1, 2, 3, 4, 5, 6, 7), (8, 9))
+    assert scenes.Scenes().labels is scenes.SCENES
+    with pytest.raises(ValueError, match="no class is called"):
+        scenes.Scenes(unseen=("cow",))
+
+
 def test_a_source_survives_pickling():
     source = scenes.Scenes().source("val")
     copy = pickle.loads(pickle.dumps(source))

@@ -87,3 +87,23 @@ def test_an_unknown_split_is_refused(name):
 def test_a_split_of_other_classes_is_refused():
     with pytest.raises(ValueError, match=r"no class is called \['cow'"):
         splits.apply(labels.CAMVID, "context33_29_4")
+
+
+def test_choosing_hyperparameters_looks_at_no_unseen_class():
+    table = splits.apply(labels.VOC.without(("background",)), "voc12_15_5:validation")
+    names = [table.names[i] for i in table.unseen]
+    assert names == ["horse", "motorbike", "person"] and len(table.seen) == 12
+    ids = [labels.VOC.names.index(n) for n in splits.unseen_classes("voc12_15_5")]
+    assert (table.lookup_table()[ids] == labels.IGNORE).all()
+
+
+@pytest.mark.parametrize("name", ["voc12_15_5:test", "context33_29_4:validation"])
+def test_another_purpose_of_a_split_is_refused(name):
+    with pytest.raises(ValueError, match="voc12_15_5:validation"):
+        splits.apply(labels.VOC, name)
+
+
+def test_methods_that_need_unseen_classes_say_how_to_have_some():
+    splits.check_split(splits.apply(labels.VOC, "zs3_voc21_2"))
+    with pytest.raises(ValueError, match="none of the 21 .* config.data.unseen"):
+        splits.check_split(labels.VOC)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxseg.config import ConfigError
-from jaxseg.data import inputs
+from jaxseg.data import inputs, zero_shot
 from jaxseg.data.labels import IGNORE
 from jaxseg.data.pipeline import train_batches
 from jaxseg.data.voc import VOC
@@ -182,3 +182,62 @@ def test_masks_of_16_bits_stay_so():
 def test_a_misspelt_mode_is_an_error_of_the_config(data_root):
     with pytest.raises(ConfigError, match=r"config.data: data.train_images is"):
         training_ids(data_root, train_images="purge")
+
+
+def told(labels=SPLIT, *, self_training=False, zero_label=False, **data):
+    return zero_shot.protocol(
+        {"data": data}, labels, self_training=self_training, zero_label=zero_label
+    )
+
+
+def test_the_protocol_is_inductive_and_generalised_unless_the_method_says_otherwise():
+    assert told() == dict(
+        setting="inductive",
+        evaluation="generalised",
+        train_images="ignore_unseen",
+        background="seen",
+        seen=[SPLIT.names[0], SPLIT.names[1]],
+        unseen=[SPLIT.names[2]],
+    )
+    assert told(self_training=True)["setting"] == "transductive"
+    assert told(zero_label=True)["evaluation"] == "zero-label"
+    assert told(train_images="purge_unseen")["train_images"] == "purge_unseen"
+    assert told(LABELS) == {}
+
+
+@pytest.mark.parametrize(
+    "first, held, side",
+    [
+        ("background", "y", "seen"),
+        ("background", "background", "unseen"),
+        ("sky", "y", "ignored"),
+    ],
+)
+def test_the_protocol_says_which_side_the_background_is_on(first, held, side):
+    labels = dataclasses.replace(LABELS, names=(first, "x", "y")).with_unseen((held,))
+    assert told(labels)["background"] == side
+
+
+def test_self_training_needs_the_pictures_that_purging_leaves_out():
+    with pytest.raises(ValueError, match="set 'ignore_unseen'"):
+        told(self_training=True, train_images="purge_unseen")
+
+
+def test_what_was_transductive_stays_so():
+    inductive, transductive = told(), told(self_training=True)
+    assert zero_shot.after(inductive, transductive)["setting"] == "transductive"
+    assert zero_shot.after(transductive, inductive)["setting"] == "transductive"
+    assert zero_shot.after(inductive, inductive) == inductive
+    assert zero_shot.after(inductive, {}) == inductive
+
+
+def test_labels_that_an_earlier_run_had_are_found():
+    protocol, names = told(), SPLIT.names
+    assert zero_shot.labelled_before(protocol, names, {}) == [names[2]]
+    assert zero_shot.labelled_before(protocol, names, protocol) == []
+    assert zero_shot.labelled_before(protocol, names[:2], {}) == []
+
+
+def test_the_line_of_the_log_names_the_unseen_classes():
+    line = zero_shot.in_words(told())
+    assert "inductive, generalised" in line and line.endswith(SPLIT.names[2])

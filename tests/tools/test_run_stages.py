@@ -131,8 +131,10 @@ def test_a_stage_is_not_left_behind_by_a_new_first_one(copied, trained):
 
 
 def test_a_folder_that_was_moved_goes_on(copied, trained):
-    assert read(copied)[1].config["init_from"] != str(copied / "first")
+    path = copied / "second" / "config.json"
+    assert json.loads(path.read_text())["init_from"] != str(copied / "first")
     assert run(copied) and trained == []
+    assert json.loads(path.read_text())["init_from"] == str(copied / "first")
 
 
 def test_one_stage_begins_from_the_one_before_it(copied, trained):

@@ -1,0 +1,1 @@
+"""CaGNet: features of unseen classes synthesised from word vectors."""
