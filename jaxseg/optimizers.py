@@ -21,6 +21,7 @@ def poly(
     power: float = 0.9,
     warmup_steps: int = 0,
     warmup_power: float = 4.0,
+    refresh_every: int = 1,
 ) -> optax.Schedule:
     """Polynomial decay, peak * (1 - t/T)^power, times ((t+1)/W)^warmup_power for t < W.
 
@@ -30,12 +31,20 @@ def poly(
         power: 0.9 wherever DeepLab's recipe is followed.
         warmup_steps: W, 0 for none.
         warmup_power: 1 warms up linearly; the code base of PiCo uses 4.
+        refresh_every: the rate stays that of the last multiple of so many steps, 10 in
+            the code of SPNet and CaGNet.
 
     Returns:
         A schedule: [] int step -> [] float32 learning rate.
+
+    Raises:
+        ValueError: if `refresh_every` is below 1.
     """
+    if refresh_every < 1:
+        raise ValueError(f"refresh_every is 1 step or more, got {refresh_every}")
 
     def schedule(step: Any) -> jax.Array:
+        step = step // refresh_every * refresh_every
         # Not 1 - t/T, which cancels in float32 at the end.
         left = jnp.clip(total_steps - step, min=0) / total_steps
         rate = peak * left**power
@@ -63,6 +72,41 @@ def constant(*, peak: float, total_steps: int) -> optax.Schedule:
     """The same rate at every step, however many there are."""
     del total_steps
     return optax.constant_schedule(peak)
+
+
+def step_decay(
+    *,
+    peak: float,
+    start: int,
+    every: int,
+    factor: float,
+    total_steps: int | None = None,
+) -> optax.Schedule:
+    """A rate cut by `factor` at step `start`, and again `every` so many steps.
+
+    peak for t < start, else peak * factor^(floor((t - start) / every) + 1), as CaGNet's
+    code has for its generator and discriminator.
+
+    Args:
+        peak: learning rate at the start.
+        start: the step of the first cut.
+        every: steps from one cut to the next, at least 1.
+        factor: of each cut.
+        total_steps: of the run, which every schedule of a config is told; the cuts do
+            not depend on it.
+
+    Raises:
+        ValueError: if `every` is below 1.
+    """
+    del total_steps
+    if every < 1:
+        raise ValueError(f"every is 1 step or more, got {every}")
+
+    def schedule(step: Any) -> jax.Array:
+        cuts = jnp.clip((step - start) // every + 1, min=0)
+        return jnp.asarray(peak * factor**cuts, jnp.float32)
+
+    return schedule
 
 
 def sgd(
@@ -93,6 +137,31 @@ def sgd(
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
         optax.add_decayed_weights(weight_decay, _decayed(decay_all, undecayed)),
         optax.trace(decay=momentum),
+        scale_by_path(multipliers),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def adam(
+    schedule: optax.Schedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    weight_decay: float = 0.0,
+    decay_all: bool = True,
+    undecayed: Sequence[str] = (),
+    clip_norm: float = 0.0,
+    multipliers: Sequence[tuple[str, float]] = (),
+) -> optax.GradientTransformation:
+    """Adam as torch has it: the decay is added to the gradient, before the moments.
+
+    So weights whose gradients are large decay less, unlike in `adamw`. The arguments
+    are those of `sgd`.
+    """
+    return optax.chain(
+        optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
+        optax.add_decayed_weights(weight_decay, _decayed(decay_all, undecayed)),
+        optax.scale_by_adam(b1=b1, b2=b2),
         scale_by_path(multipliers),
         optax.scale_by_learning_rate(schedule),
     )

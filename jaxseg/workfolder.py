@@ -18,7 +18,8 @@ from jaxseg.checkpoints import FOLDER
 from jaxseg.config import ConfigError
 from jaxseg.data.labels import LabelSet
 
-# What a run may be resumed with: where data lies, how it is read, what is reported.
+# What a run may be resumed with: where data lies, how it is read, what is reported, and
+# what of a method is for its predictions alone.
 MAY_CHANGE = (
     "every",
     "init_allow",
@@ -33,6 +34,9 @@ MAY_CHANGE = (
     "data.loader",
     "data.num_threads",
     "data.num_workers",
+    "method.gamma",
+    "method.predict_scales",
+    "word_vectors.path",
 )
 PROTOCOL = "protocol"  # in config.json: of `data.zero_shot.protocol`, zero-shot only
 IMPORTED = "imported"  # in config.json: what a file of weights had and had not

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from jaxseg import config as config_lib
-from jaxseg import evaluate, hooks, initialization, sharding, train
+from jaxseg import evaluate, hooks, initialization, sharding, train, workfolder
 from jaxseg.checkpoints import CheckpointError, Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.source import PictureError
@@ -471,3 +471,54 @@ def test_learning_from_nothing_is_said():
     (message,) = method.warnings(20, 100, {"loss": 0.0, "cross_entropy": 0.0})
     assert "nothing was learnt" in message
     assert not method.warnings(20, 100, {"loss": 1e-9, "cross_entropy": 1e-9})
+
+
+class Studious(Supervised):
+    self_training = True
+
+
+def said_protocol(monkeypatch, method=Supervised, **changes):
+    """The protocol of a run with two unseen classes, and what the log says."""
+    config = make_config(data__unseen=("car", "person"), **changes)
+    config["method"] = dict(name=f"{method.__module__}:{method.__name__}")
+    said = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(
+            train.logging, level, lambda text, *given: said.append(text % given)
+        )
+    return train.zero_shot_protocol(config, build(config)[0]), said
+
+
+def test_the_protocol_of_a_zero_shot_run_is_said_and_of_others_nothing(monkeypatch):
+    protocol, said = said_protocol(monkeypatch)
+    assert protocol["setting"] == "inductive"
+    assert protocol["unseen"] == ["car", "person"]
+    assert len(said) == 1 and said[0].endswith(
+        "8 classes are seen, 2 unseen: car, person"
+    )
+    plain = make_config()
+    assert train.zero_shot_protocol(plain, build(plain)[0]) == {} and len(said) == 1
+
+
+def test_a_method_says_that_it_trains_itself(monkeypatch):
+    protocol, said = said_protocol(monkeypatch, Studious)
+    assert protocol["setting"] == "transductive" and "transductive" in said[0]
+
+
+@pytest.mark.parametrize("place", ["", "checkpoints"])
+def test_a_run_that_goes_on_from_a_transductive_one_is_too(
+    tmp_path, monkeypatch, place
+):
+    earlier, _ = said_protocol(monkeypatch, Studious)
+    labels = build(make_config())[0].labels
+    workfolder.claim(make_config(), str(tmp_path), labels, protocol=earlier)
+    protocol, said = said_protocol(monkeypatch, init_from=str(tmp_path / place))
+    assert protocol == earlier and len(said) == 1
+
+
+def test_weights_that_learnt_the_unseen_classes_are_warned_of(tmp_path, monkeypatch):
+    labels = build(make_config())[0].labels
+    workfolder.claim(make_config(), str(tmp_path), labels)
+    protocol, said = said_protocol(monkeypatch, init_from=str(tmp_path))
+    assert "not zero-shot" in said[0] and said[0].endswith("classes car, person")
+    assert protocol["setting"] == "inductive"

@@ -46,6 +46,28 @@ def test_what_does_not_change_learning_may_change(tmp_path):
     claim(tmp_path, every=dict(log=9), data=dict(root="there", crop=(2, 3)))
 
 
+def test_the_protocol_of_a_run_may_not_change(tmp_path):
+    told = dict(setting="inductive", unseen=["Sky"])
+    claim(tmp_path)
+    assert workfolder.PROTOCOL not in workfolder.read_config(str(tmp_path))
+    workfolder.claim(CONFIG, str(tmp_path), CAMVID, protocol=told)
+    assert workfolder.read_config(str(tmp_path))[workfolder.PROTOCOL] == told
+    os.makedirs(tmp_path / "checkpoints" / "2")
+    workfolder.claim(CONFIG, str(tmp_path), CAMVID, protocol=told)
+    other = told | dict(setting="transductive")
+    with pytest.raises(ConfigError, match="protocol.setting: 'inductive' -> 'transd"):
+        workfolder.claim(CONFIG, str(tmp_path), CAMVID, protocol=other)
+
+
+def test_a_table_of_words_may_lie_elsewhere_and_be_no_other(tmp_path):
+    words = dict(name="word_vectors.read", path="here.npz", parts=("word2vec",))
+    claim(tmp_path, word_vectors=words)
+    os.makedirs(tmp_path / "checkpoints" / "2")
+    claim(tmp_path, word_vectors=words | dict(path="there.npz"))
+    with pytest.raises(ConfigError, match="word_vectors.parts"):
+        claim(tmp_path, word_vectors=words | dict(parts=("fasttext",)))
+
+
 def test_a_host_that_does_not_see_the_folder_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(jax, "process_index", lambda: 1)

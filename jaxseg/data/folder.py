@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar
 
@@ -146,12 +147,16 @@ class PairFolder:
                 f"{', '.join(splits) or 'none'}. Expected:\n{self.layout}"
             )
         images, labels = self.find_files(split)
-        names = self.read_list(split)
+        names = self.chosen_names(split)
         if names is not None:
             images = self._listed(images, names, split)
             labels = {name: labels[name] for name in names if name in labels}
         self._check_partners(images, labels, split)
         return [Pair(name, image, labels[name]) for name, image in images.items()]
+
+    def chosen_names(self, split: str) -> list[str] | None:
+        """The names of the pictures that make up a split; None for all in its place."""
+        return self.read_list(split)
 
     def splits(self) -> tuple[str, ...]:
         """The names of the splits in the folder.
@@ -415,6 +420,25 @@ def read_names(lines: Iterable[str]) -> list[str]:
         if path.name:
             names.append(path.stem if path.suffix.lower() in SUFFIXES else path.name)
     return list(dict.fromkeys(names))
+
+
+def part_of(split: str) -> tuple[str, slice]:
+    """Reads "train[:-500]" as the split "train" and a slice of it.
+
+    Raises:
+        ValueError: if what is in brackets is no slice of whole numbers.
+    """
+    name, bracket, bounds = split.partition("[")
+    if not bracket:
+        return name, slice(None)
+    found = re.fullmatch(r"(-?\d+)?:(-?\d+)?\]", bounds)
+    if not found:
+        raise ValueError(
+            f"a part of a split is written as 'train[:-500]' or 'train[-500:]': "
+            f"{split!r}"
+        )
+    first, last = (int(bound) if bound else None for bound in found.groups())
+    return name, slice(first, last)
 
 
 def _check_choice(key: str, value: str, known: tuple[str, str]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from jaxseg import config
 from jaxseg.data import folder, image_labels, picture_files, pictures, splits
 from jaxseg.data import labels as labels_lib
 from jaxseg.data.source import Example, PictureError, Source
@@ -42,14 +43,25 @@ class Published(folder.PairFolder):
             `splits.unseen_classes`, or class names; none by default.
         image_labels: adds `image_labels` to the examples, bool [C]: which classes the
             picture holds, from the annotations if there are any, else from the mask.
+        picture_lists: by split, a file with the names of its pictures, one a line, in
+            place of the folder's own list; as of a zero-shot split's authors.
     """
 
     unseen: str | tuple[str, ...] = ()
     image_labels: bool = False
+    picture_lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     unlabelled: ClassVar[tuple[str, ...]] = ()  # splits that may come without masks
     # Values of options with which other files are read, by the name of their copy.
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.picture_lists and self.form == "tfds":
+            raise ValueError(
+                'config.data.picture_lists is for form="folder": an ArrayRecord copy '
+                "has the lists of its folder"
+            )
 
     @functools.cached_property
     def labels(self) -> labels_lib.LabelSet:
@@ -63,7 +75,11 @@ class Published(folder.PairFolder):
         return splits.apply(self.choose(stored), self.unseen)
 
     def source(self, split: str) -> Source:
-        """The pictures of one split; errors as for `folder.PairFolder.source`."""
+        """The pictures of one split; errors as for `folder.PairFolder.source`.
+
+        "train[:-500]" is all of "train" but the last 500 pictures, "train[-500:]" are
+        those, as SPNet (Xian et al., CVPR 2019) sets some aside for validation.
+        """
         if self.form == "tfds":
             return self._tfds().open_split(self, split)
         items = self.items(split)
@@ -72,11 +88,35 @@ class Published(folder.PairFolder):
         return PublishedSource(self, items)
 
     def items(self, split: str) -> list[Item]:
-        """Finds the files of a split; errors as for `source`."""
+        """Finds the files of a split, or of a part of it; errors as for `source`."""
+        name, part = folder.part_of(split)
+        items = self._items(name)[part]
+        if not items:
+            raise ValueError(f"{self.title} at {self.path}: {split!r} has no pictures")
+        return items
+
+    def chosen_names(self, split: str) -> list[str] | None:
+        unknown = sorted(set(self.picture_lists) - set(self.splits()))
+        if unknown:
+            raise ValueError(
+                f"config.data.picture_lists has {unknown[0]!r}, which is no split of "
+                f"{self.title} at {self.path}"
+                + config.suggest(unknown[0], self.splits())
+            )
+        if split not in self.picture_lists:
+            return self.read_list(split)
+        file = pathlib.Path(config.expand(self.picture_lists[split]))
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"config.data.picture_lists: there is no file {file} for {split!r}"
+            )
+        return folder.read_names(file.read_text().splitlines())
+
+    def _items(self, split: str) -> list[Item]:
         if split not in self.unlabelled or split not in self.splits():
             return [Item(*pair) for pair in self.pairs(split)]
         images, masks = self.find_files(split)
-        names = self.read_list(split)
+        names = self.chosen_names(split)
         if names is not None:
             images = self._listed(images, names, split)
         if not images or not masks.keys().isdisjoint(images):

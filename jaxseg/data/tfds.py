@@ -263,7 +263,7 @@ def open_split(dataset: folder.PairFolder, split: str) -> Source:
         FileNotFoundError: if there is neither a copy nor a folder to make it from.
     """
     builder = prepare(dataset)
-    if split not in builder.info.splits:
+    if folder.part_of(split)[0] not in builder.info.splits:
         raise ValueError(
             f"{dataset.title} in {builder.data_path} has no split {split!r}; it has "
             f"{', '.join(sorted(builder.info.splits))}"

@@ -3,7 +3,7 @@
 Read `train_transform` first. It is the input pipeline of the contrast methods' common
 code base for road scenes: resize, crop, flip, brightness, pad, in this order. With
 `short_side` it is theirs for photographs; with `max_class_share` and `distort` that of
-SegFormer, Segmenter and MaskFormer.
+SegFormer, Segmenter and MaskFormer; with `warp` nearly that of SPNet and CaGNet.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ class TrainTransform:
     flip: float = 0.5
     brightness: int = 10
     short_side: int = 0
+    warp: tuple[int, int] | tuple[()] = ()
     max_class_share: float = 1.0
     distort: bool = False
     fill: tuple[int, int, int] = MEAN_COLOUR
@@ -48,6 +49,10 @@ class TrainTransform:
             raise ValueError(f"brightness is 0..255 levels, got {self.brightness}")
         if self.short_side < 0:
             raise ValueError(f"short_side is pixels or 0, got {self.short_side}")
+        if self.warp and (len(self.warp) != 2 or min(self.warp) < 1):
+            raise ValueError(f"warp is (height, width) in pixels or (): {self.warp}")
+        if self.warp and self.short_side:
+            raise ValueError("short_side and warp both size a picture: give one")
         if not 0 < self.max_class_share <= 1:
             raise ValueError(f"max_class_share is in (0, 1]: {self.max_class_share}")
         if len(self.fill) != 3 or not all(0 <= level <= 255 for level in self.fill):
@@ -103,6 +108,7 @@ class DeferredTransform(TrainTransform):
             flip=self.flip,
             brightness=self.brightness,
             short_side=self.short_side,
+            warp=self.warp,
         )
         chosen = vary_window(
             chosen, label, rng, crop=self.crop, max_class_share=self.max_class_share
@@ -151,6 +157,7 @@ def train_transform(
     brightness: int,
     fill: tuple[int, int, int],
     short_side: int = 0,
+    warp: tuple[int, int] | tuple[()] = (),
     max_class_share: float = 1.0,
     distort: bool = False,
 ) -> Example:
@@ -168,6 +175,8 @@ def train_transform(
         fill: the colour around a picture smaller than the crop. The reference pads
             with 0 after normalising, so this is to be the mean that is subtracted.
         short_side: what `scale` is a multiple of, in pixels; 0 for the picture's own.
+        warp: height and width that `scale` is a multiple of, whatever shape the picture
+            has, as SPNet's and CaGNet's code; () for the picture's own.
         max_class_share: a window of which one class has more of the labelled pixels is
             drawn again; see `vary_window`.
         distort: whether colours change as well; see `colour_jitter.distort`.
@@ -185,6 +194,7 @@ def train_transform(
         flip=flip,
         brightness=brightness,
         short_side=short_side,
+        warp=warp,
     )
     chosen = vary_window(chosen, label, rng, crop=crop, max_class_share=max_class_share)
     image, label = kept(image, label, chosen, crop)
@@ -209,6 +219,7 @@ def draw(
     flip: float,
     brightness: int,
     short_side: int = 0,
+    warp: tuple[int, int] | tuple[()] = (),
 ) -> Choices:
     """Draws all that is random in `train_transform`, whose arguments these are.
 
@@ -221,7 +232,9 @@ def draw(
         flip: a probability.
         brightness: the largest shift.
         short_side: pixels, or 0.
+        warp: height and width, or ().
     """
+    size = warp or size
     unit = short_side / min(size) if short_side else 1.0
     new_size = resized_size(size, unit * rng.uniform(*scale), rng.uniform(*aspect))
     kept = np.minimum(new_size, crop)

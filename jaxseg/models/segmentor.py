@@ -121,12 +121,12 @@ class Segmentor(nn.Module):
             coarse, queries = self.decoder(read, stages, self.num_classes, train=train)
             coarse = coarse.astype(jnp.float32)
         if self.decoder is None or queries is None:
-            logits = self._enlarge(coarse, (height, width))
+            logits = self.enlarge(coarse, (height, width))
         else:
             logits = self.decoder.enlarge(queries, (height, width))
         auxiliary = None
         if classes is not None and train:
-            auxiliary = self._enlarge(classes.astype(jnp.float32), (height, width))
+            auxiliary = self.enlarge(classes.astype(jnp.float32), (height, width))
         return Outputs(
             logits=logits,
             features=features,
@@ -156,7 +156,8 @@ class Segmentor(nn.Module):
             return None
         return self.auxiliary_classifier(self.auxiliary(stages, train=train))
 
-    def _enlarge(self, logits: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    def enlarge(self, logits: jax.Array, shape: tuple[int, int]) -> jax.Array:
+        """Class maps [B, h, w, C] at the size (H, W) of images, as `__call__` does."""
         height, width = shape
         divisor = self.size_divisor
         padded = (height + -height % divisor, width + -width % divisor)

@@ -135,3 +135,76 @@ def test_a_split_of_classes_reaches_the_training_batches(data_root):
     with inputs.training_batches(config, dataset, start_step=0) as batches:
         ids = {i for _ in range(5) for i in np.unique(next(batches)["label"])}
     assert ids <= {*range(15), 255} and len(ids) > 8
+
+
+@pytest.mark.parametrize("form", ["folder", "tfds"])
+def test_the_last_pictures_of_a_split_can_be_set_aside(tmp_path, form):
+    if form == "tfds":
+        pytest.importorskip("tensorflow_datasets")
+    root = layouts.voc(tmp_path / "voc")
+    dataset = VOC(root=str(root), form=form, tfds_dir=str(tmp_path / "copy"))
+    whole = dataset.source("train_aug")
+    kept, aside = (dataset.source(f"train_aug{p}") for p in ("[:-1]", "[-1:]"))
+    assert (len(whole), len(kept), len(aside)) == (4, 3, 1)
+    np.testing.assert_array_equal(kept[1]["label"], whole[1]["label"])
+    np.testing.assert_array_equal(aside[0]["label"], whole[3]["label"])
+
+
+@pytest.mark.parametrize(
+    "split, message",
+    [
+        ("train[-500]", r"'train\[:-500\]' or"),
+        ("train[a:]", "written as"),
+        ("train[5:]", "has no pictures"),
+        ("trian[1:]", "no split 'trian'"),
+    ],
+)
+def test_what_is_no_part_of_a_split_is_refused(tmp_path, split, message):
+    with pytest.raises(ValueError, match=message):
+        VOC(root=str(layouts.voc(tmp_path))).source(split)
+
+
+def listed(tmp_path, names, split="train_aug", **options):
+    root = layouts.voc(tmp_path / "voc")
+    layouts.lines(tmp_path / "ids.txt", names)
+    return VOC(
+        root=str(root), picture_lists={split: str(tmp_path / "ids.txt")}, **options
+    )
+
+
+def test_a_list_of_names_takes_the_place_of_the_folders(tmp_path):
+    names = ["2007_000004", "2007_000001"]
+    dataset = listed(tmp_path, names)
+    assert [item.name for item in dataset.items("train_aug")] == names
+    assert [item.name for item in dataset.items("train_aug[1:]")] == names[1:]
+    assert len(dataset.source("train")) == 2 and len(dataset.source("val")) == 1
+
+
+@pytest.mark.parametrize(
+    "split, names, message",
+    [
+        ("train_aug", ["2007_000009"], "1 of 1 pictures listed .* 2007_000009"),
+        ("train_ag", ["2007_000001"], "'train_ag', which is no split .*mean 'train_a"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_refused(tmp_path, split, names, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        listed(tmp_path, names, split).source("train_aug")
+
+
+def test_a_list_is_a_file_and_not_for_copies(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file none.txt for 'train'"):
+        VOC(
+            root=str(layouts.voc(tmp_path / "voc")), picture_lists={"train": "none.txt"}
+        ).source("train")
+    with pytest.raises(ValueError, match='form="folder"'):
+        listed(tmp_path, ["2007_000001"], form="tfds")
+
+
+def test_a_config_names_lists(tmp_path):
+    root = layouts.voc(tmp_path / "voc")
+    layouts.lines(tmp_path / "ids.txt", ["2007_000001"])
+    lists = dict(train=str(tmp_path / "ids.txt"))
+    data = dict(name="voc.VOC", root=str(root), picture_lists=lists, batch_size=2)
+    dataset = inputs.make_dataset({"data": data})
+    assert len(dataset.source("train")) == 1

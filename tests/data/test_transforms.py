@@ -210,6 +210,14 @@ def test_the_scale_is_of_the_short_side():
     assert [(c.height, c.width) for c in chosen] == [(20, 30), (120, 20)]
 
 
+@pytest.mark.parametrize("size", [(20, 30), (60, 10)])
+def test_the_scale_is_of_the_size_that_pictures_are_warped_to(size):
+    given = example(*size)
+    found = apply(given, crop=(13, 13), **STILL | dict(warp=(13, 13)))
+    rows, columns = ((2 * np.arange(13) + 1) * side // 26 for side in size)
+    np.testing.assert_array_equal(found["label"], given["label"][rows][:, columns])
+
+
 def half_of_one_class():
     label = np.zeros((20, 60), np.uint8)
     label[:, 30:] = np.random.default_rng(1).integers(1, 5, (20, 30))
@@ -268,7 +276,15 @@ def test_distortion_changes_colours_and_no_label():
     assert (plain["image"] != distorted["image"]).any()
 
 
-@pytest.mark.parametrize("wrong", [dict(short_side=-1), dict(max_class_share=0)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(short_side=-1),
+        dict(max_class_share=0),
+        dict(warp=(8,)),
+        dict(warp=(8, 8), short_side=8),
+    ],
+)
 def test_settings_of_photographs_are_checked(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ValueError, match=list(wrong)[-1]):
         TrainTransform(crop=(8, 8), **wrong)

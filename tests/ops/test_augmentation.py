@@ -169,6 +169,14 @@ def test_short_sides_and_varied_windows_are_the_hosts():
     np.testing.assert_array_equal(found, on_the_host)
 
 
+def test_warped_pictures_are_the_hosts():
+    examples = [example(seed) for seed in range(2)]
+    settings = dict(crop=(24, 32), warp=(40, 40), scale=(0.5, 1.5))
+    _, on_the_host = on_host(examples, **settings)
+    _, found = on_device(examples, **settings)
+    np.testing.assert_array_equal(found, on_the_host)
+
+
 def test_distortion_is_refused_on_the_device():
     with pytest.raises(ValueError, match="augment_on='host'"):
         DeferredTransform(crop=(8, 8), canvas=(64, 80), distort=True)

@@ -1,9 +1,15 @@
 """Self-training: what the model takes the unlabelled pixels for."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+
+from jaxseg.ops.resize import resize_bilinear
+from jaxseg.ops.scales import shrink
+
+ENLARGEMENT = 1.25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +27,44 @@ class PseudoLabels:
     top_p: int = 1
     min_probability: float = 0.0
     consistency: bool = False
+
+    def __call__(
+        self,
+        predict: Callable[[jax.Array], jax.Array],
+        image: jax.Array,
+        labels: jax.Array,
+        unseen: jax.Array,
+    ) -> jax.Array:
+        """Labels ignored pixels of a batch with unseen classes.
+
+        Args:
+            predict: pictures [B, H, W, 3] -> logits [B, h, w, C].
+            image: [B, H, W, 3].
+            labels: [B, h, w], of the size of `predict`'s maps.
+            unseen: [C] bool.
+
+        Returns:
+            [B, h, w] int32; see `pseudo_labels`.
+        """
+        scores = predict(image)
+        found = pseudo_labels(
+            scores,
+            labels,
+            unseen,
+            top_p=self.top_p,
+            min_probability=self.min_probability,
+        )
+        if not self.consistency:
+            return found
+        _, height, width, _ = scores.shape
+        mirrored = predict(image[:, :, ::-1])[:, :, ::-1]
+        enlarged = predict(shrink(image, ENLARGEMENT))
+        enlarged = resize_bilinear(enlarged, (height, width), align_corners=False)
+        prediction = jnp.argmax(scores, axis=-1)
+        agree = (jnp.argmax(mirrored, axis=-1) == prediction) & (
+            jnp.argmax(enlarged, axis=-1) == prediction
+        )
+        return jnp.where(agree, found, labels)
 
 
 def pseudo_labels(

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+PATCH_PRIORS = ("empirical", "pure")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Synthesis:
@@ -20,6 +22,8 @@ class Synthesis:
             as CaGNet v2 with 3, of which the loss reads the middle.
         patch_prior: where patches of labels come from: "empirical" (layouts of the
             seen labels, the largest part relabelled unseen) or "pure" (one class).
+        pure_share: share of the other patches that are replaced by pure ones, which
+            keeps seen classes in the draw; a tenth in the release for VOC.
         num_layouts: how many layouts "empirical" remembers.
     """
 
@@ -30,6 +34,7 @@ class Synthesis:
     generator_weight: float = 0.0
     patch: int = 1
     patch_prior: str = "empirical"
+    pure_share: float = 0.1
     num_layouts: int = 4096
 
     def __post_init__(self):
@@ -43,6 +48,11 @@ class Synthesis:
             raise ValueError(
                 f"synthesis.patch is {self.patch}: give an odd number of pixels, 1 for "
                 "single ones"
+            )
+        if self.patch_prior not in PATCH_PRIORS:
+            raise ValueError(
+                f"synthesis.patch_prior is one of {PATCH_PRIORS}, got "
+                f"{self.patch_prior!r}"
             )
         if self.features_per_step < self.patch**2:
             raise ValueError(

@@ -20,3 +20,15 @@ from tests.golden.checks.cagnet_patches import (  # noqa: F401
     v2_pixelcnn,
 )
 from tests.golden.checks.cagnet_protocols import multiscale_fusion  # noqa: F401
+from tests.golden.checks.cagnet_spnet import (  # noqa: F401
+    label_resize_nearest,
+    lr_schedules,
+    spnet_calibrated_prediction,
+    spnet_multiscale_loss,
+)
+from tests.golden.checks.cagnet_zs3 import (  # noqa: F401
+    zs3_generator,
+    zs3_gmmn_loss,
+    zs3_graph_context,
+    zs3_weighted_ce,
+)

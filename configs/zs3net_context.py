@@ -1,0 +1,175 @@
+"""ZS3Net and ZS5Net with DeepLabV3+ and ResNet-101 on PASCAL-Context.
+
+    export JAXSEG_DATA=<folder that holds VOCdevkit/VOC2010/ and word_vectors/>
+    C=configs/zs3net_context.py
+    python -m jaxseg.main --config $C:segmentation --workdir runs/zs3/segmentation
+    python -m jaxseg.main --config $C:generator --workdir runs/zs3/generator
+    python -m jaxseg.main --config $C:self_training --workdir runs/zs3/self_training
+
+A stage starts from the folder of the one before (`init_from`).
+
+Two of 60 classes are unseen, background is a seen one; `--config.data.unseen` takes
+"zs3_context60_4" to "zs3_context60_10" as well. With `:graph`, graph context in the
+generator's stage; with `:cagnet`, the protocol of CaGNet (four of 33 classes unseen, no
+background, all pictures); with `:tiny`, two steps of a miniature on embedded scenes,
+offline. Variants join by commas: `:generator,graph`. Not measured here: no machine of
+ours has the photographs.
+"""
+
+import ml_collections
+
+from jaxseg.models import NETS
+
+STAGES = {"segmentation", "generator", "self_training"}
+WORDS = ("cagnet", "segmentation", "generator", "self_training", "graph", "tiny")
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.total_steps = 90_000  # about 200 epochs of the pictures without unseen ones
+    config.num_devices = 0  # all
+
+    config.data = dict(
+        name="pascal_context.PascalContext",
+        split="train",
+        root="$JAXSEG_DATA/VOCdevkit/VOC2010",
+        form="tfds",  # "folder" reads the pictures themselves, without preparation
+        tfds_dir="",
+        classes=59,
+        background=True,
+        unseen="zs3_context60_2",
+        train_images="purge_unseen",
+        batch_size=10,
+        crop=(312, 312),
+        short_side=312,
+        scale=(0.5, 2.0),
+        aspect=(1.0, 1.0),
+        flip=0.5,
+        brightness=0,
+        on_error="raise",
+        loader="threads",
+        num_threads=16,
+        num_workers=0,
+    )
+    config.word_vectors = dict(
+        name="word_vectors.read",
+        path="$JAXSEG_DATA/word_vectors/zs3_context60.npz",
+        parts=("word2vec",),
+        normalise=False,
+    )
+    config.model = dict(NETS["deeplabv3plus_r101"].spec, dtype="bfloat16")
+    config.method = dict(
+        name="zs3net.ZS3Net",
+        stage="segmentation",
+        layout="sampled",  # "gt": the authors', with data.train_images="keep_unseen"
+        region_share=0.5,
+        noise="normal",  # "uniform": the authors' code
+        generator_rate=2e-4,
+        generator_updates="pair",
+        samples=128,
+        max_classes=8,
+        unseen_weight=100.0,
+        restart_classifier=True,
+        graph_context=False,
+        node_weight=0.1,
+        pseudo_percent=75,
+    )
+    config.optimizer = dict(
+        name="sgd",
+        momentum=0.9,
+        weight_decay=5e-4,
+        clip_norm=0.0,
+        multipliers=(("^backbone", 1.0), ("", 10.0)),
+    )
+    config.schedule = dict(
+        name="poly", peak=0.007, power=0.9, warmup_steps=0, warmup_power=1.0
+    )
+    config.sharding = ()  # all replicated
+
+    config.init_from = ""  # ImageNet weights of the backbone: see docs/models.md
+    config.init_allow = ()  # what a file of weights may lack or have too much
+    # Steps between; pictures: how many an evaluation shows; profile: the step to
+    # trace from, 0 for never. An evaluation also saves a checkpoint.
+    config.every = dict(log=50, checkpoint=2_000, evaluate=5_000, pictures=4, profile=0)
+    # `metrics` are those TensorBoard shows; metrics.jsonl has all.
+    config.evals = dict(
+        val=dict(
+            split="val",
+            batch_size=8,
+            buckets=4,  # shapes that pictures are put into
+            protocol=dict(name="resized.Resized", short_side=513, align_corners=True),
+            metrics=("mean_iou", "seen_iou", "unseen_iou", "harmonic_iou"),
+        )
+    )
+
+    words = set(filter(None, variant.split(",")))
+    if words - set(WORDS) or len(words & STAGES) > 1:
+        raise ValueError(
+            f"variant {variant!r}: use words of {', '.join(WORDS)}, of which one is a "
+            f"stage, {', '.join(sorted(STAGES))}"
+        )
+    for word in filter(words.__contains__, WORDS):  # in this order
+        apply(config, word)
+    return config
+
+
+def apply(config: ml_collections.ConfigDict, word: str) -> None:
+    """Changes the config as a word of its variant says."""
+    if word == "generator":
+        config.method.stage = "generator"
+        config.total_steps = 12_000  # about 20 epochs
+        config.data.batch_size = 8
+        config.schedule.peak = 0.07  # of the classifier, the only part that SGD moves
+        config.optimizer.multipliers = ()
+        config.init_from = "runs/zs3/segmentation"
+    elif word == "self_training":
+        config.method.stage = "self_training"
+        config.total_steps = 20_000  # the authors do not say how long
+        config.data.train_images = "ignore_unseen"
+        config.init_from = "runs/zs3/generator"
+    elif word == "graph":
+        if config.method.stage != "generator":
+            raise ValueError("graph context belongs to the variant 'generator,graph'")
+        config.method.graph_context = True
+        config.total_steps = 60_000  # about 100 epochs
+    elif word == "cagnet":
+        config.data.classes = 33
+        config.data.background = False
+        config.data.unseen = "context33_29_4"
+        config.data.train_images = "ignore_unseen"
+        config.word_vectors.path = "$JAXSEG_DATA/word_vectors/context33.npz"
+        config.word_vectors.parts = ("fasttext", "word2vec")
+        config.word_vectors.normalise = True
+    elif word == "tiny":
+        shrink(config)
+
+
+def shrink(config: ml_collections.ConfigDict) -> None:
+    """Two steps of a miniature on embedded scenes."""
+    config.total_steps = 2
+    config.data = dict(
+        name="scenes.Scenes",
+        unseen=("car", "person"),
+        train_images="ignore_unseen",  # few scenes have neither
+        height=32,
+        width=64,
+        num_train=8,
+        num_val=3,
+        batch_size=8,
+        crop=(32, 64),
+        on_error="raise",
+        loader="threads",
+        num_threads=2,
+    )
+    config.word_vectors = dict(name="word_vectors.drawn", size=16)
+    config.model.backbone = dict(
+        name="backbones.tiny.Tiny", widths=(8, 16), depths=(0, 1)
+    )
+    config.model.head = dict(name="heads.fcn.FCN", features=16)
+    config.model.dtype = "float32"
+    config.method.samples = 4
+    config.method.max_classes = 3
+    config.init_from = ""
+    config.every = dict(log=1, checkpoint=1, evaluate=2, pictures=2)
+    config.evals.val = dict(split="val", batch_size=2, metrics=("mean_iou",))

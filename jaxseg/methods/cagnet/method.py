@@ -1,0 +1,463 @@
+"""CaGNet (Gu et al. 2020): a classifier for classes that no picture showed.
+
+Three players learn in one step: the encoder (backbone, head, context) describes each
+pixel; the generator makes a pixel's feature from its class's word vector and its
+context's code; the critic tells real from generated and knows the classes. Fine-tuning
+then trains the critic on features generated of unseen classes.
+
+Read `CaGNet.train_step`, then `seen_step` and `synthesis_step`; `losses.py` has the
+terms, `network.py` the parts.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxseg.data import word_vectors
+from jaxseg.losses.cross_entropy import cross_entropy
+from jaxseg.losses.divergence import standard_normal_divergence
+from jaxseg.methods import base
+from jaxseg.methods.cagnet import losses
+from jaxseg.methods.cagnet.label_source import LabelSource
+from jaxseg.methods.cagnet.losses import Content, Weights
+from jaxseg.methods.cagnet.network import CaGNetNetwork, Discriminator, Verdict
+from jaxseg.methods.cagnet.pseudo_labels import PseudoLabels
+from jaxseg.methods.cagnet.synthesis import Synthesis
+from jaxseg.models.generator import Generator, synthesise
+from jaxseg.models.heads.context import Context
+from jaxseg.ops.scales import labels_at, largest, shrink
+from jaxseg.state import TrainState
+
+UPDATES = ("simultaneous", "sequential")
+
+
+class Maps(NamedTuple):
+    """What the encoder makes of a batch.
+
+    Attributes:
+        features: [B, h, w, D] of each scale, and their maximum.
+        context: of the full size.
+    """
+
+    features: tuple[jax.Array, ...]
+    context: Context
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class CaGNet(base.Method):
+    """Zero-shot segmentation by generated features; a stage is a choice of options.
+
+    Stages are runs joined by `init_from`: on seen classes (the defaults); "mixed", with
+    `synthesis` and without `trains_encoder`; self-training, with `pseudo_labels`.
+
+    Attributes:
+        critic_optimizer: of classifier and discriminator.
+        generator_optimizer: of the generator.
+        generator: makes features of the head's size.
+        scales: of the picture in training, the first is 1; also the maximum is learnt
+            from.
+        weights: of the losses' terms.
+        content: the loss between generated and real features.
+        gan: a kind of `losses.adversarial`.
+        update: "simultaneous": all gradients at the old parameters; "sequential": the
+            critic moves first, and the others meet the new one.
+        trains_encoder: whether `optimizer` moves the encoder.
+        synthesis: the synthesis steps between steps on pictures; None for none.
+        pseudo_labels: what the model takes unlabelled pixels for; None: for nothing.
+    """
+
+    critic_optimizer: optax.GradientTransformation
+    generator_optimizer: optax.GradientTransformation
+    generator: Generator = dataclasses.field(default_factory=Generator)
+    scales: tuple[float, ...] = (1.0, 0.5, 0.75)
+    weights: Weights = Weights()
+    content: Content = Content()
+    gan: str = "l1"
+    update: str = "simultaneous"
+    trains_encoder: bool = True
+    synthesis: Synthesis | None = None
+    pseudo_labels: PseudoLabels | None = None
+
+    def __post_init__(self):
+        if self.update not in UPDATES:
+            raise ValueError(f"update is one of {UPDATES}, got {self.update!r}")
+        if not self.scales or self.scales[0] != 1.0:
+            raise ValueError(f"scales begin with 1.0, got {self.scales}")
+        if self.labels.seen and not self.labels.unseen:
+            raise ValueError("CaGNet needs unseen classes: set config.data.unseen")
+
+    @property
+    def self_training(self) -> bool:
+        return self.pseudo_labels is not None
+
+    @property
+    def network(self) -> CaGNetNetwork:
+        return CaGNetNetwork(self.segmentor, self.generator, Discriminator())
+
+    @property
+    def label_source(self) -> LabelSource | None:
+        """Where synthesised features get their classes from."""
+        if self.synthesis is None:
+            return None
+        return LabelSource(self.synthesis, self.labels)
+
+    def init_memory(self) -> Any:
+        source = self.label_source
+        return None if source is None else source.init_memory()
+
+    def init(self, rng: jax.Array, batch: base.Batch) -> TrainState:
+        params_rng, state_rng = jax.random.split(rng)
+        variables = self.network.init(
+            params_rng, batch["image"], self.class_table, train=False
+        )
+        params = variables["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            rng=state_rng,
+            params=params,
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state={
+                name: optimizer.init(players(params)[name])
+                for name, optimizer in self.optimizers.items()
+            },
+            memory=self.init_memory(),
+        )
+
+    @property
+    def class_table(self) -> jax.Array:
+        """The word vectors [C, E]."""
+        return jnp.asarray(word_vectors.of(self.labels))
+
+    @property
+    def optimizers(self) -> dict[str, optax.GradientTransformation]:
+        """By player; a player that stays as it is has none."""
+        trained = {
+            "critic": self.critic_optimizer,
+            "generator": self.generator_optimizer,
+        }
+        return trained | ({"encoder": self.optimizer} if self.trains_encoder else {})
+
+    def train_step(
+        self, state: TrainState, batch: base.Batch
+    ) -> tuple[TrainState, base.Metrics]:
+        rng = jax.random.fold_in(state.rng, state.step)
+        seen_key, synthesis_key, memory_key = jax.random.split(rng, 3)
+        state, metrics = self.seen_step(state, batch, seen_key)
+        source = self.label_source
+        if source is not None:
+            memory = source.remember(state.memory, batch["label"], memory_key)
+            state = state.replace(memory=memory)
+            state = self.synthesis_steps(state, synthesis_key)
+            entropy = state.memory.entropy
+            metrics = metrics | {"synthesised_cross_entropy": entropy}
+        return state.replace(step=state.step + 1), metrics
+
+    # On pictures.
+
+    def seen_step(
+        self, state: TrainState, batch: base.Batch, key: jax.Array
+    ) -> tuple[TrainState, base.Metrics]:
+        """One update of all players by the labelled pixels of a batch.
+
+        Args:
+            state: before the step.
+            batch: image [B, H, W, 3], label [B, H, W].
+            key: of all draws.
+        """
+        noise_key, generator_key, critic_key, content_key = jax.random.split(key, 4)
+        now = players(state.params)
+        encode, labels = self.encoder_of(state, batch, noise_key)
+        maps, back_to_encoder = self.linearised(encode, now)
+        real, context = maps.features[0], maps.context
+        label = labels[0]
+
+        def generate(params: Any) -> jax.Array:
+            latent = jax.lax.stop_gradient(context.latent)
+            return synthesise(
+                self.generator,
+                params,
+                generator_key,
+                self.class_table,
+                label,
+                latent,
+            )
+
+        generated, back_to_generator = jax.vjp(generate, now["generator"])
+
+        def critic_loss(critic: Any) -> tuple[jax.Array, base.Metrics]:
+            judged = [self.judge(critic, x, critic_key) for x in maps.features]
+            classification = losses.real_classification(
+                [verdict.logits for verdict in judged], labels
+            )
+            return losses.critic_loss(
+                judged[0],
+                self.judge(critic, generated, critic_key),
+                classification,
+                label,
+                weights=self.weights,
+                gan=self.gan,
+            )
+
+        of_critic, metrics = jax.grad(critic_loss, has_aux=True)(now["critic"])
+        after = self.updated(state, {"critic": of_critic})
+        met = now if self.update == "simultaneous" else players(after.params)
+
+        def generator_loss(generated: jax.Array) -> tuple[jax.Array, base.Metrics]:
+            return losses.generator_loss(
+                self.judge(met["critic"], generated, critic_key),
+                self.content(
+                    content_key,
+                    generated,
+                    real,
+                    label,
+                    num_classes=self.labels.num_classes,
+                ),
+                label,
+                weights=self.weights,
+                gan=self.gan,
+            )
+
+        of_generated, more = jax.grad(generator_loss, has_aux=True)(generated)
+        grads = {"generator": back_to_generator(of_generated)[0]}
+        metrics = metrics | more
+
+        def encoder_loss(maps: Maps) -> tuple[jax.Array, jax.Array]:
+            judged = [self.judge(met["critic"], x, critic_key) for x in maps.features]
+            classification = losses.real_classification(
+                [verdict.logits for verdict in judged], labels
+            )
+            context = maps.context
+            divergence = standard_normal_divergence(
+                context.mean, context.log_variance, self.is_class(label)
+            )
+            loss = losses.encoder_loss(divergence, classification, weights=self.weights)
+            return loss, divergence
+
+        if back_to_encoder is None:
+            _, divergence = encoder_loss(maps)
+        else:
+            of_maps, divergence = jax.grad(encoder_loss, has_aux=True)(maps)
+            grads["encoder"] = back_to_encoder(of_maps)[0]
+        metrics = metrics | {
+            "loss": metrics["critic_loss"],
+            "divergence": divergence,
+            "grad_norm": optax.tree.norm({"critic": of_critic, **grads}),
+        }
+        return self.updated(after, grads), metrics
+
+    def encoder_of(
+        self, state: TrainState, batch: base.Batch, key: jax.Array
+    ) -> tuple[Any, list[jax.Array]]:
+        """The maps of a batch as a function of the encoder, and the maps' labels."""
+        full_key, *small_keys = jax.random.split(key, len(self.scales))
+        keys = [full_key, *small_keys]
+
+        def encode(encoder: Any) -> Maps:
+            contexts = [
+                self.describe_image(
+                    state, encoder, shrink(batch["image"], scale), noise_key
+                )
+                for scale, noise_key in zip(self.scales, keys, strict=True)
+            ]
+            features = [context.features for context in contexts]
+            if len(features) > 1:
+                features.append(largest(features))
+            return Maps(tuple(features), contexts[0])
+
+        shapes = jax.eval_shape(encode, players(state.params)["encoder"])
+        sizes = [x.shape[1:3] for x in shapes.features]
+        label = labels_at(batch["label"].astype(jnp.int32), sizes[0])
+        if self.pseudo_labels is None:
+            return encode, [labels_at(batch["label"], size) for size in sizes]
+        label = self.pseudo_labels(
+            lambda image: self.logits_of(state, image),
+            batch["image"],
+            label,
+            self.is_unseen,
+        )
+        return encode, [labels_at(label, size) for size in sizes]
+
+    def linearised(self, encode: Any, now: Mapping[str, Any]) -> tuple[Maps, Any]:
+        """The maps, and how a gradient goes back through them; None if it need not."""
+        if self.trains_encoder:
+            return jax.vjp(encode, now["encoder"])
+        return encode(now["encoder"]), None
+
+    # Without pictures.
+
+    def synthesis_steps(self, state: TrainState, key: jax.Array) -> TrainState:
+        """After every a-th step on pictures, b synthesis steps in one scan."""
+        assert self.synthesis is not None
+        on_pictures, without = self.synthesis.interval
+
+        def scan(state: TrainState) -> TrainState:
+            def step(state: TrainState, key: jax.Array) -> tuple[TrainState, None]:
+                return self.synthesis_step(state, key), None
+
+            state, _ = jax.lax.scan(step, state, jax.random.split(key, without))
+            return state
+
+        due = (state.step + 1) % on_pictures == 0
+        return jax.lax.cond(due, scan, lambda state: state, state)
+
+    def synthesis_step(self, state: TrainState, key: jax.Array) -> TrainState:
+        """One update of the critic, and perhaps the generator, by drawn features.
+
+        It has no picture and no label among its arguments: what it knows of unseen
+        classes are their word vectors.
+
+        Args:
+            state: before the step.
+            key: of labels, codes and dropout.
+        """
+        source, synthesis = self.label_source, self.synthesis
+        assert source is not None and synthesis is not None
+        label_key, latent_key, feature_key, critic_key = jax.random.split(key, 4)
+        label = source.sample(label_key, state.memory)  # [P, k, k]
+        target = source.targets(label)
+        latent = source.latent(latent_key, label, self.class_table.shape[1])
+        now = players(state.params)
+
+        def entropy(critic: Any, generator: Any) -> jax.Array:
+            features = synthesise(
+                self.generator,
+                generator,
+                feature_key,
+                self.class_table,
+                label,
+                latent,
+            )
+            return cross_entropy(
+                self.judge(critic, features, critic_key).logits, target
+            )
+
+        moves_generator = synthesis.generator_weight > 0
+        moved = (0, 1) if moves_generator else (0,)
+        value, grads = jax.value_and_grad(entropy, argnums=moved)(
+            now["critic"], now["generator"]
+        )
+        weights = synthesis.critic_weight, synthesis.generator_weight
+        scaled = {
+            name: optax.tree.scale(weight, grad)
+            for name, weight, grad in zip(
+                ("critic", "generator"), weights, grads, strict=False
+            )
+        }
+        state = self.updated(state, scaled)
+        return state.replace(memory=state.memory.replace(entropy=value))
+
+    # Parts.
+
+    def describe_image(
+        self, state: TrainState, encoder: Any, image: jax.Array, key: jax.Array | None
+    ) -> Context:
+        """The context of pictures [B, H, W, 3], its codes drawn if there is a key."""
+
+        def encode(image: jax.Array, noise: jax.Array | None) -> Context:
+            variables = {
+                "params": {"segmentor": encoder},
+                "batch_stats": state.batch_stats,
+            }
+            return self.network.apply(
+                variables, image, noise, method=CaGNetNetwork.encode
+            )
+
+        if key is None:
+            return encode(image, None)
+        shape = jax.eval_shape(lambda image: encode(image, None), image).latent.shape
+        return encode(image, jax.random.normal(key, shape))
+
+    def judge(self, critic: Any, features: jax.Array, key: jax.Array) -> Verdict:
+        """What a critic says of features [B, h, w, D], with its dropout."""
+        params = {
+            "segmentor": {"decoder": critic["decoder"]},
+            "discriminator": critic["discriminator"],
+        }
+        return self.network.apply(
+            {"params": params},
+            features,
+            train=True,
+            method=CaGNetNetwork.judge,
+            rngs={"dropout": key},
+        )
+
+    def logits_of(self, state: TrainState, image: jax.Array) -> jax.Array:
+        """The logits of the present state before their enlargement, [B, h, w, C]."""
+        variables = {
+            "params": state.params["segmentor"],
+            "batch_stats": state.batch_stats.get("segmentor", {}),
+        }
+        return self.segmentor.apply(variables, image, train=False).coarse
+
+    def updated(self, state: TrainState, grads: Mapping[str, Any]) -> TrainState:
+        """Moves the players that have gradients and an optimiser."""
+        now, opt_state = players(state.params), dict(state.opt_state)
+        for name, grad in grads.items():
+            optimizer = self.optimizers[name]
+            updates, opt_state[name] = optimizer.update(
+                grad, opt_state[name], now[name]
+            )
+            now[name] = optax.apply_updates(now[name], updates)
+        return state.replace(params=joined(now), opt_state=opt_state)
+
+    @property
+    def is_unseen(self) -> jax.Array:
+        """Which classes are unseen, [C] bool."""
+        ids = jnp.zeros(self.labels.num_classes, bool)
+        return ids.at[jnp.asarray(self.labels.unseen, jnp.int32)].set(True)
+
+    def is_class(self, label: jax.Array) -> jax.Array:
+        """Which labels are of a class."""
+        return (label >= 0) & (label < self.labels.num_classes)
+
+    # For a look at what was learnt.
+
+    def describe(self, state: TrainState, batch: base.Batch) -> Context:
+        """The context of a batch's pictures, with the codes' means."""
+        encoder = players(state.params)["encoder"]
+        return self.describe_image(state, encoder, batch["image"], None)
+
+    def synthesise(
+        self,
+        state: TrainState,
+        key: jax.Array,
+        class_ids: jax.Array,
+        latent: jax.Array | None = None,
+    ) -> jax.Array:
+        """Features [..., D] of class ids [...], without dropout."""
+        return synthesise(
+            self.generator,
+            state.params["generator"],
+            key,
+            self.class_table,
+            class_ids,
+            latent,
+            train=False,
+        )
+
+
+def players(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by who moves them: encoder, critic, generator."""
+    segmentor = params["segmentor"]
+    return {
+        "encoder": {k: v for k, v in segmentor.items() if k != "decoder"},
+        "critic": {
+            "decoder": segmentor["decoder"],
+            "discriminator": params["discriminator"],
+        },
+        "generator": params["generator"],
+    }
+
+
+def joined(players: Mapping[str, Any]) -> dict[str, Any]:
+    """Undoes `players`."""
+    critic = players["critic"]
+    return {
+        "segmentor": {**players["encoder"], "decoder": critic["decoder"]},
+        "generator": players["generator"],
+        "discriminator": critic["discriminator"],
+    }
