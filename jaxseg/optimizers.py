@@ -68,7 +68,7 @@ def cosine(
     )
 
 
-def constant(*, peak: float, total_steps: int) -> optax.Schedule:
+def constant(*, peak: float, total_steps: int = 0) -> optax.Schedule:
     """The same rate at every step, however many there are."""
     del total_steps
     return optax.constant_schedule(peak)
