@@ -99,9 +99,9 @@ def stage_names(path: str) -> tuple[str, ...]:
     if not os.path.exists(path):
         raise ConfigError(f"--config {path} does not exist")
     found = runpy.run_path(path).get("STAGES", ())
-    if not found:
+    if not found or not isinstance(found, (tuple, list)):
         raise ConfigError(
-            f'{path} has no STAGES = ("first", "second"): a config of one run is '
+            f'{path} has no tuple STAGES = ("first", "second"): a config of one run is '
             "trained by python -m jaxseg.main"
         )
     return tuple(found)

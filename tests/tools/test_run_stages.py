@@ -178,8 +178,14 @@ def test_a_mistake_is_one_sentence(tmp_path, given, message):
 
 @pytest.mark.parametrize("name", ["quickstart.py", "nowhere.py"])
 def test_a_config_without_stages_is_refused(tmp_path, name):
-    with pytest.raises(ConfigError, match="no STAGES|does not exist"):
+    with pytest.raises(ConfigError, match="no tuple STAGES|does not exist"):
         run_stages.read_stages(str(ROOT / "configs" / name), str(tmp_path))
+
+
+def test_stages_without_an_order_are_refused(tmp_path):
+    (tmp_path / "config.py").write_text("STAGES = {'first', 'second'}")
+    with pytest.raises(ConfigError, match="no tuple STAGES"):
+        run_stages.stage_names(str(tmp_path / "config.py"))
 
 
 def test_a_mistake_in_the_last_stage_is_found_before_the_first(tmp_path, trained):

@@ -128,7 +128,9 @@ def test_a_projection_that_there_is_not_is_refused():
         pictures.flatten(np.zeros((9, 2)), "som")
 
 
-def test_one_command_draws_all(workdir, tmp_path, capsys):
+def test_one_command_draws_all(trained, workdir, tmp_path, monkeypatch, capsys):
+    # The fixture's, whose programs are compiled.
+    monkeypatch.setattr(pictures, "load", lambda workdir, **given: trained)
     out = tmp_path / "out"
     pictures.main(
         [*("--workdir", workdir, "--out", str(out)), *("--num", "2")]
