@@ -1,7 +1,8 @@
 """ZS3Net and ZS5Net with DeepLabV3+ and ResNet-101 on PASCAL-Context.
 
     export JAXSEG_DATA=<folder that holds VOCdevkit/VOC2010/ and word_vectors/>
-    python -m jaxseg.tools.run_stages --config configs/zs3net_context.py --workdir runs/zs3
+    python -m jaxseg.tools.run_stages --config configs/zs3net_context.py \
+        --workdir runs/zs3
 
 runs the stages `:segmentation`, `:generator` and `:self_training`, each from the folder
 of the one before (`init_from`).

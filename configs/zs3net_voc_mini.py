@@ -1,7 +1,8 @@
 """ZS3Net and ZS5Net with MobileNetV2 on 320 pictures of PASCAL VOC, sized for a CPU.
 
     export JAXSEG_DATA=<folder that holds voc_mini/, word_vectors/ and weights/>
-    python -m jaxseg.tools.run_stages --config configs/zs3net_voc_mini.py --workdir runs/zs3
+    python -m jaxseg.tools.run_stages --config configs/zs3net_voc_mini.py \
+        --workdir runs/zs3
 
 runs the stages `:segmentation`, `:generator` and `:self_training`, each from the folder
 of the one before (`init_from`).
