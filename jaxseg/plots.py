@@ -149,9 +149,9 @@ def heat_maps(
 
     finite = np.concatenate([x[np.isfinite(x)] for x in maps])
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-    size = (2 * WIDTH, len(images) * 0.75 * HEIGHT)
-    figure = Figure(size, DOTS, layout="constrained")
-    rows = figure.subplots(len(images), 2, squeeze=False)
+    heights = [WIDTH * image.shape[0] / image.shape[1] for image in images]
+    figure = Figure((2.2 * WIDTH, sum(heights)), DOTS, layout="constrained")
+    rows = figure.subplots(len(images), 2, squeeze=False, height_ratios=heights)
     for (left, right), image, values in zip(rows, images, maps, strict=True):
         height, width = image.shape[:2]
         left.imshow(image)

@@ -105,7 +105,7 @@ def test_heat_maps_share_one_scale_and_leave_what_is_not_known_grey():
     picture = plots.heat_maps(images, maps, name="error")
     lowest, highest = (0, 0, 3), (252, 254, 164)  # of inferno
     top, below = np.split(picture[: len(picture) // 2 * 2], 2)
-    maps_only = slice(picture.shape[1] // 2, int(picture.shape[1] * 0.8))
+    maps_only = slice(picture.shape[1] // 2, int(picture.shape[1] * 0.75))
     assert holds(top[:, maps_only], lowest) and not holds(top[:, maps_only], highest)
     assert holds(below[:, maps_only], highest)
     assert holds(below[:, maps_only], (204, 204, 204))
