@@ -157,3 +157,10 @@ def test_a_run_without_unseen_classes_is_refused(tmp_path):
     workfolder.claim(config, str(tmp_path), inputs.make_dataset(config).labels)
     with pytest.raises(SystemExit, match="is no zero-shot run"):
         pictures.main(["--workdir", str(tmp_path), "--out", str(tmp_path / "out")])
+
+
+def test_a_config_of_another_model_is_refused(workdir, tmp_path):
+    other = f"{CONFIG}:mixed,tiny,patch"
+    arguments = ("--workdir", workdir, "--out", str(tmp_path), "--config", other)
+    with pytest.raises(SystemExit, match="another model.*\n.*window: 1 -> 3"):
+        pictures.main(arguments)
