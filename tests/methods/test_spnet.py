@@ -109,28 +109,33 @@ def test_without_a_labelled_pixel_loss_and_gradient_are_zero():
 
 def test_the_loss_is_the_sum_over_the_scales_and_their_maximum(setting):
     method, state, batch = setting
-    loss, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
-    variables = dict(
-        params=state.params["segmentor"], batch_stats=state.batch_stats["segmentor"]
-    )
-    image, maps = batch["image"].astype(jnp.float32), []
-    for size in ((32, 64), (16, 32), (24, 48)):
-        resized = jax.image.resize(image, (8, *size, 3), "bilinear", antialias=False)
-        outputs = method.segmentor.apply(variables, resized, train=False)
-        maps.append(outputs.coarse)
-    shape = maps[0].shape
-    maps.append(
-        functools.reduce(
-            jnp.maximum,
-            [jax.image.resize(x, shape, "bilinear", antialias=False) for x in maps],
+
+    def resized(x, h, w):
+        b, _, _, d = x.shape
+        return jax.image.resize(x, (b, h, w, d), "bilinear", antialias=False)
+
+    @jax.jit
+    def maps_of(state, image):
+        variables = dict(
+            params=state.params["segmentor"],
+            batch_stats=state.batch_stats["segmentor"],
         )
-    )
+        maps = []
+        for size in ((32, 64), (16, 32), (24, 48)):
+            shown = resized(image.astype(jnp.float32), *size)
+            outputs = method.segmentor.apply(variables, shown, train=False)
+            maps.append(outputs.coarse)
+        _, h, w, _ = maps[0].shape
+        same_size = [resized(x, h, w) for x in maps]
+        return [*maps, functools.reduce(jnp.maximum, same_size)]
+
     wanted = 0.0
-    for logits in maps:
+    for logits in maps_of(state, batch["image"]):
         _, h, w, _ = logits.shape
         rows, columns = np.arange(h) * 32 // h, np.arange(w) * 64 // w
-        labels = batch["label"][:, rows][:, :, columns]
+        labels = np.asarray(batch["label"])[:, rows][:, :, columns]
         wanted += spnet.seen_cross_entropy(logits, labels, method.labels.seen)
+    loss, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
     np.testing.assert_allclose(loss, wanted, rtol=1e-4)
     assert metrics["loss"] == loss > metrics["cross_entropy"] > 0
 
