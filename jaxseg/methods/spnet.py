@@ -67,8 +67,8 @@ class SPNet(base.Method):
     def init(self, rng: jax.Array, batch: base.Batch) -> TrainState:
         """As `Method.init`, with the word vectors of the classes filled in.
 
-        Where there are none, as where a run's folder only predicts, zeros stand for
-        those that its checkpoint has; `loss` refuses to train with them.
+        Where there are none, as where nothing but a checkpoint is at hand, zeros stand
+        for those that it has; `loss` refuses to train with them.
 
         Raises:
             ValueError: if they are of another size than the head's features.
