@@ -143,7 +143,7 @@ def of_torch(
     """torch's side, and its weights in ours; or why there is none."""
     from benchmarks import evaluate_torch
 
-    if models.on_gpu() and not evaluate_torch.torch.cuda.is_available():
+    if measure.on_gpu() and not evaluate_torch.torch.cuda.is_available():
         return problem, None, "this torch has no CUDA"
     theirs = evaluate_torch.Loop(
         problem.name,
@@ -152,7 +152,7 @@ def of_torch(
         problem.label,
         window=sizes.window,
         stride=sizes.stride,
-        use_gpu=models.on_gpu(),
+        use_gpu=measure.on_gpu(),
     )
     problem = models.with_weights(problem, theirs.network.tensors())
     return problem, Evaluation(theirs.run, theirs.ids), ""
@@ -161,7 +161,7 @@ def of_torch(
 def check_same(ours: np.ndarray, theirs: np.ndarray) -> None:
     """Raises RuntimeError unless nearly all pixels have the same class."""
     share = np.mean(ours != theirs)
-    if share > (0.05 if models.on_gpu() else 1e-3):
+    if share > (0.05 if measure.on_gpu() else 1e-3):
         raise RuntimeError(f"the two disagree on {100 * share:.1f} % of the pixels")
 
 
@@ -180,7 +180,7 @@ def main() -> None:
     options = parser.parse_args()
     # torch shares a GPU's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    sizes = TINY if options.tiny else ON_GPU if models.on_gpu() else ON_CPU
+    sizes = TINY if options.tiny else ON_GPU if measure.on_gpu() else ON_CPU
     given = {key: getattr(options, key) for key in Sizes._fields}
     sizes = sizes._replace(
         **{

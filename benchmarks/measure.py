@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from jaxseg.reporting.report import peak_memory
 
@@ -18,6 +19,11 @@ Result = TypeVar("Result")
 def cpu() -> str:
     """The processor's name, for what always runs there."""
     return f"{platform.machine()}, {os.cpu_count()} cores"
+
+
+def on_gpu() -> bool:
+    """Whether JAX computes on a GPU."""
+    return jax.default_backend() == "gpu"
 
 
 def line(what: str, sizes: Mapping[str, Any], **numbers: float) -> dict[str, Any]:
@@ -79,3 +85,10 @@ def timed(run: Callable[..., Any], *inputs: Any) -> Callable[[], float]:
         return time.perf_counter() - began
 
     return seconds
+
+
+def product(dtype: str) -> tuple[Callable[[], float], float]:
+    """A large matrix product, timed by each call, and its operations."""
+    n = 8192 if on_gpu() else 1536
+    a = jnp.ones((n, n), dtype)
+    return timed(jax.jit(jnp.matmul), a, a), 2.0 * n**3

@@ -138,16 +138,12 @@ def make(name: str, batch: int, size: tuple[int, int]) -> Problem:
     rng = np.random.default_rng(0)
     image = rng.normal(size=(batch, *size, 3)).astype(np.float32)
     label = rng.integers(0, NUM_CLASSES, (batch, *size), dtype=np.int32)
-    dtype = "bfloat16" if on_gpu() else "float32"
+    dtype = "bfloat16" if measure.on_gpu() else "float32"
     model = models.create(
         name, num_classes=NUM_CLASSES, dtype=dtype, **NORMALISED, **NETS[name]
     )
     variables = jax.jit(lambda: model.init(jax.random.key(0), image, train=False))()
     return Problem(name, model, variables, image, label)
-
-
-def on_gpu() -> bool:
-    return jax.default_backend() == "gpu"
 
 
 def of_ours(problem: Problem) -> Programs:
@@ -196,17 +192,17 @@ def of_torch(
     """
     from benchmarks.models_torch import Network, torch
 
-    if on_gpu() and not torch.cuda.is_available():
+    if measure.on_gpu() and not torch.cuda.is_available():
         reason = "this torch has no CUDA"
         return problem, {}, dict.fromkeys((TORCH, COMPILED), reason)
     inputs = problem.name, NUM_CLASSES, problem.image, problem.label
-    plain = Network(*inputs, use_gpu=on_gpu())
+    plain = Network(*inputs, use_gpu=measure.on_gpu())
     problem = with_weights(problem, plain.tensors())
-    check_same(problem, plain.logits(), 0.1 if on_gpu() else 1e-3)
+    check_same(problem, plain.logits(), 0.1 if measure.on_gpu() else 1e-3)
     programs = {TORCH: Programs({part: getattr(plain, part) for part in PARTS}, {})}
     if not with_compiled:
         return problem, programs, {COMPILED: "left out by --no-torch-compile"}
-    other = Network(*inputs, use_gpu=on_gpu())
+    other = Network(*inputs, use_gpu=measure.on_gpu())
     try:
         seconds = other.compile()
     except Exception as error:  # it depends on much that is outside of torch
@@ -247,17 +243,11 @@ def time_in_turn(
         for which, program in programs.items()
         for part, run in program.run.items()
     }
-    functions["matmul", ""], operations = product()
+    dtype = "bfloat16" if measure.on_gpu() else "float32"
+    functions["matmul", ""], operations = measure.product(dtype)
     seconds = measure.in_turn(functions, repeats)
     medians = {key: statistics.median(times) for key, times in seconds.items()}
     return medians, operations / medians.pop(("matmul", ""))
-
-
-def product() -> tuple[Callable[[], float], float]:
-    """A large matrix product, timed by each call, and its operations."""
-    n = 8192 if on_gpu() else 1536
-    a = jnp.ones((n, n), jnp.bfloat16 if on_gpu() else jnp.float32)
-    return measure.timed(jax.jit(jnp.matmul), a, a), 2.0 * n**3
 
 
 def summary(
@@ -294,12 +284,12 @@ def main() -> None:
     # torch shares a GPU's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is measured
-    size = options.size or ((512, 1024) if on_gpu() else (256, 256))
+    size = options.size or ((512, 1024) if measure.on_gpu() else (256, 256))
     has_torch = importlib.util.find_spec("torch") is not None
     for name in options.nets:
         for line in compare(
             name,
-            options.batch or (8 if on_gpu() else 2),
+            options.batch or (8 if measure.on_gpu() else 2),
             tuple(size),
             repeats=options.repeats,
             with_torch=has_torch and not options.no_torch,

@@ -40,18 +40,26 @@ def mmd(
         [...] float32; 0 with zero gradient where a set is empty, or the sum is not
         positive.
     """
-    rows = jnp.concatenate([generated, jax.lax.stop_gradient(real)], axis=-2)
     totals = [jnp.sum(w, -1, keepdims=True) for w in (generated_weights, real_weights)]
     both = (totals[0] > 0) & (totals[1] > 0)
-    shares = jnp.concatenate(
-        [
-            generated_weights / jnp.where(both, totals[0], 1.0),
-            -real_weights / jnp.where(both, totals[1], 1.0),
-        ],
-        axis=-1,
+    ours, theirs = (
+        weights / jnp.where(both, total, 1.0)
+        for weights, total in zip(
+            (generated_weights, real_weights), totals, strict=True
+        )
     )
-    kernel = _kernel(rows, bandwidths)
-    found = jnp.einsum("...i,...ij,...j->...", shares, kernel, shares)
+
+    # In three blocks of pairs: the fourth is one of them transposed, and half of the
+    # gradient's products would be of constants.
+    def mean(x: jax.Array, y: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.einsum("...i,...ij,...j->...", a, _kernel(x, y, bandwidths), b)
+
+    real = jax.lax.stop_gradient(real)
+    found = (
+        mean(generated, generated, ours, ours)
+        - 2.0 * mean(generated, real, ours, theirs)
+        + mean(real, real, theirs, theirs)
+    )
     return _safe_sqrt(jnp.where(both[..., 0], scale * found, 0.0))
 
 
@@ -133,7 +141,7 @@ def mmd_runs(
     member = (both & (run[:, None] == run)).astype(jnp.float32)  # [N, N] of one run
     real = jax.lax.stop_gradient(real)
     rows = jnp.concatenate([generated[order], real[order]])
-    kernel = _kernel(rows, bandwidths).reshape(2, length, 2, length)
+    kernel = _kernel(rows, rows, bandwidths).reshape(2, length, 2, length)
     sign = jnp.asarray([1.0, -1.0])
     paired = jnp.einsum(
         "a,aibj,b,ij->i", sign, kernel, sign, member.astype(jnp.float32)
@@ -145,12 +153,12 @@ def mmd_runs(
     return jnp.sum(losses) / jnp.maximum(num_runs, 1), num_runs
 
 
-def _kernel(rows: jax.Array, bandwidths: Sequence[float]) -> jax.Array:
-    """The sum of Gaussian kernels of all pairs of rows [..., N, D], [..., N, N]."""
-    rows = rows.astype(jnp.float32)
-    products = jnp.einsum("...id,...jd->...ij", rows, rows, precision="highest")
-    squares = jnp.sum(jnp.square(rows), axis=-1)
-    distances = squares[..., :, None] + squares[..., None, :] - 2.0 * products
+def _kernel(x: jax.Array, y: jax.Array, bandwidths: Sequence[float]) -> jax.Array:
+    """The sum of Gaussian kernels of rows [..., N, D] and [..., M, D], [..., N, M]."""
+    x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+    products = jnp.einsum("...id,...jd->...ij", x, y, precision="highest")
+    of_x, of_y = (jnp.sum(jnp.square(rows), axis=-1) for rows in (x, y))
+    distances = of_x[..., :, None] + of_y[..., None, :] - 2.0 * products
     distances = jnp.maximum(distances, 0.0)
     return sum(
         (jnp.exp(distances * (-0.5 / b)) for b in bandwidths),

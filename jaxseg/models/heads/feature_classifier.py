@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxseg.models.dropout import Dropout
 from jaxseg.models.generator import KERNEL_INIT
 from jaxseg.models.layers import Conv
 
@@ -31,7 +32,7 @@ class FeatureClassifier(nn.Module):
 
     def setup(self):
         self.trunk_layer = self._conv(self.hidden, 1)
-        self.drop = nn.Dropout(self.dropout)
+        self.drop = Dropout(self.dropout)
         if self.window > 1:
             self.window_layer = self._conv(self.hidden, self.window)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.methods.cagnet.network import Discriminator
+from jaxseg.models.dropout import Dropout
 from jaxseg.models.generator import Generator
 from jaxseg.models.heads.feature_classifier import FeatureClassifier
 from tests.golden.case import Case
@@ -120,7 +121,7 @@ def run(
     """
 
     def masked(call: Any, inputs: Any, options: Any, context: Any) -> Any:
-        if keep is None or not isinstance(context.module, nn.Dropout):
+        if keep is None or not isinstance(context.module, Dropout):
             return call(*inputs, **options)
         index = int(str(context.module.name).rpartition("_")[2])
         return inputs[0] * keep[index] / (1.0 - context.module.rate)

@@ -1,5 +1,7 @@
 """Checks against CaGNet v2's code: patches, their classifier, the network over them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from jaxseg.data.labels import IGNORE
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.methods.cagnet import patches
 from jaxseg.methods.cagnet.pixelcnn import PixelCNN, causal_mask
+from jaxseg.models.heads.feature_classifier import FeatureClassifier
 from tests.golden.case import Case
 
 
@@ -53,20 +56,25 @@ def v2_patchwise(case: Case) -> None:
     latent = jnp.asarray(case["noise_per_block"])
     case.close("noise_map", patches.repeat(latent, side))
 
+    classifier = FeatureClassifier(
+        hidden=case["w_fc"].shape[-1], window=len(case["w_cls3"])
+    )
+    layers = dict(
+        trunk_layer=dict(kernel=case["w_fc"][None, None], bias=case["b_fc"]),
+        window_layer=dict(kernel=case["w_cls3"], bias=case["b_cls3"]),
+        classifier=dict(kernel=case["w_cls"][None, None], bias=case["b_cls"]),
+    )
+    num_classes = len(case["b_cls"])
+
     def classify(features: jax.Array) -> jax.Array:
-        x = jax.nn.relu(features @ case["w_fc"] + case["b_fc"])
-        x = jax.lax.conv_general_dilated(
-            x,
-            case["w_cls3"],
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        logits: Any = classifier.apply(
+            {"params": layers}, features, (), num_classes, train=False
         )
-        return (x + case["b_cls3"]) @ case["w_cls"] + case["b_cls"]
+        return logits[0]
 
     centres = patches.centre_labels(label_map, side)
     features = jnp.asarray(case["feat"])
-    logits = classify(features)
+    logits = jax.jit(classify)(features)
     case.close("cls_logits", logits, atol=1e-5, rtol=1e-5)
     case.close("loss_all_pixels", cross_entropy(logits, label_map), rtol=1e-5)
 

@@ -1,0 +1,331 @@
+"""CaGNet's synthesis: features per second, the MMD of classes, and mixed fine-tuning.
+
+    pip install 'jaxseg[torch]'
+    python -m benchmarks.synthesis [--maps 8] [--side 47] [--repeats 5] [--no-torch]
+    python -m benchmarks.synthesis --config CONFIG [--steps 20]
+
+Prints one JSON object a line. First the generator at the published sizes (1200-1024-
+960-864-784-720-600, dropout active) on label maps [maps, side, side], in float32 and
+bfloat16: ours, and the same weights in plain torch, as 1x1 convolutions on maps, which
+is the release's structure, and as linear layers on rows, in turn. `ratio` is how many
+times longer than ours it takes; `share_of_matmul` is the arithmetic that the features
+need, as a share of what JAX's large matrix product of the same type reaches in between.
+
+Then the MMD of 15 classes of 256 pixels of 600 numbers, forward and backward, against
+torch's loops over classes, and over runs of equal labels, which is the release's.
+
+With `--config`, only a run's steps: `share_in_steps` is the share of the time of a loop
+with loader that the same steps take on a batch that is there already, which is what
+compiled code can have. For a mixed stage, set its interval so that both kinds of steps
+fall into `--steps`.
+"""
+
+import argparse
+import contextlib
+import functools
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import measure, train_step
+from jaxseg import sharding, train
+from jaxseg.data import inputs
+from jaxseg.losses import mmd
+from jaxseg.models.generator import Generator, synthesise
+from jaxseg.ops.backward import compiler_options
+
+NUM_CLASSES = 20
+WORDS = 600
+OURS = "ours"
+TORCH = {
+    "torch, 1x1 convolutions as released": True,
+    "torch, linear layers": False,
+}
+LOOPS = {"torch, loop over classes": "classes", "torch, loop over runs": "runs"}
+# Label maps of the MMD: 15 classes in squares of 8 x 8, four of each.
+MMD_CLASSES, SQUARE, ROWS, COLUMNS = 15, 8, 6, 10
+
+
+class Problem(NamedTuple):
+    """A generator with its parameters, and what it is given.
+
+    Attributes:
+        generator: at the published sizes, unless told otherwise.
+        params: of it, float32.
+        table: [C, E] unit vectors.
+        class_ids: [B, h, w].
+    """
+
+    generator: Generator
+    params: Any
+    table: np.ndarray
+    class_ids: np.ndarray
+
+    def in_type(self, dtype: str) -> "Problem":
+        return self._replace(generator=self.generator.clone(dtype=dtype))
+
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Kernels and biases in their order."""
+        count = len(self.generator.hidden) + 1
+        layers = [self.params[f"layer_{index}"] for index in range(count)]
+        return [(np.asarray(x["kernel"]), np.asarray(x["bias"])) for x in layers]
+
+    def operations(self) -> float:
+        """Multiplications and additions of all features; words are looked up."""
+        generator = self.generator
+        widths = (self.table.shape[1], *generator.hidden, generator.features)
+        products = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+        return 2.0 * products * self.class_ids.size
+
+
+def make(maps: int, side: int, **sizes: Any) -> Problem:
+    """The generator with new weights, and classes drawn at random."""
+    generator = Generator(**sizes)
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(NUM_CLASSES, WORDS)).astype(np.float32)
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    class_ids = rng.integers(0, NUM_CLASSES, (maps, side, side), dtype=np.int32)
+    variables = jax.jit(functools.partial(generator.init, train=False))(
+        jax.random.key(0), table, class_ids[0, :1, 0], table[:1]
+    )
+    return Problem(generator, variables["params"], table, class_ids)
+
+
+def synthesis_lines(
+    problem: Problem, *, repeats: int, with_torch: bool
+) -> Iterator[dict[str, Any]]:
+    """Ours, torch's and a large matrix product in turn."""
+    dtype = str(problem.generator.dtype)
+    functions = {OURS: of_ours(problem)}
+    if with_torch:
+        functions |= of_torch(problem)
+    product, operations = measure.product(dtype)
+    seconds = measure.in_turn({**functions, "product": product}, repeats)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    rate = operations / medians.pop("product")
+    maps, side, _ = problem.class_ids.shape
+    sizes = dict(maps=maps, side=side, hidden=problem.generator.hidden, dtype=dtype)
+    for name, median in medians.items():
+        yield measure.line(
+            f"synthesis: {name}",
+            sizes,
+            median=median,
+            ratio=median / medians[OURS],
+            features_per_second=problem.class_ids.size / median,
+            share_of_matmul=problem.operations() / median / rate,
+            matmul_teraflops=rate / 1e12,
+        )
+
+
+def of_ours(problem: Problem) -> Callable[[], float]:
+    """Compiles the synthesis with dropout; each call draws other features."""
+    run = jax.jit(functools.partial(synthesise, problem.generator))
+    given = jax.device_put((problem.params, problem.table, problem.class_ids))
+    params, table, class_ids = given
+    keys = [jax.random.key(0)]
+    program = run.lower(params, keys[0], table, class_ids).compile(compiler_options())
+
+    def seconds() -> float:
+        keys[0] = jax.block_until_ready(jax.random.split(keys[0])[0])
+        return measure.timed(program, params, keys[0], table, class_ids)()
+
+    return seconds
+
+
+def of_torch(problem: Problem) -> dict[str, Callable[[], float]]:
+    """torch's forms of the same weights.
+
+    Raises:
+        RuntimeError: if one of them makes other features.
+    """
+    from benchmarks.synthesis_torch import Synthesis
+
+    found = {}
+    for name, on_maps in TORCH.items():
+        synthesis = Synthesis(
+            problem.layers(),
+            problem.generator.dropout,
+            problem.table,
+            problem.class_ids,
+            on_maps=on_maps,
+            dtype=str(problem.generator.dtype),
+            use_gpu=measure.on_gpu(),
+        )
+        check_same(problem, synthesis.without_dropout)
+        found[name] = measure.timed(synthesis)
+    return found
+
+
+def check_same(problem: Problem, theirs: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Raises RuntimeError unless both make the same features without dropout."""
+    shape = (*problem.class_ids.shape, WORDS)
+    latent = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    ours = synthesise(
+        problem.generator,
+        problem.params,
+        jax.random.key(0),
+        jnp.asarray(problem.table),
+        jnp.asarray(problem.class_ids),
+        jnp.asarray(latent),
+        train=False,
+    )
+    difference = float(np.max(np.abs(np.asarray(ours) - theirs(latent))))
+    tolerance = 1e-3 if str(problem.generator.dtype) == "float32" else 0.1
+    if not difference < tolerance:
+        raise RuntimeError(f"the generators' features differ by {difference:.2g}")
+
+
+def mmd_inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Generated and real features [N, D], and labels [N] of a map of squares."""
+    rng = np.random.default_rng(0)
+    order = rng.permutation(np.repeat(np.arange(MMD_CLASSES), 4))
+    squares = order.reshape(ROWS, COLUMNS).astype(np.int32)
+    labels = np.kron(squares, np.ones((SQUARE, SQUARE), np.int32)).ravel()
+    features = rng.uniform(size=(2, len(labels), WORDS)).astype(np.float32)
+    return features[0], features[1], labels
+
+
+def mmd_lines(*, repeats: int, with_torch: bool) -> Iterator[dict[str, Any]]:
+    """The MMD of all classes with its gradient, and torch's loops.
+
+    Raises:
+        RuntimeError: if the loop over classes finds another loss or gradient.
+    """
+    generated, real, labels = mmd_inputs()
+    slots = len(labels) // MMD_CLASSES
+
+    def loss(x: jax.Array, y: jax.Array, of_pixels: jax.Array) -> jax.Array:
+        key = jax.random.key(0)
+        sizes = dict(num_classes=MMD_CLASSES, slots=slots)
+        return mmd.mmd_per_class(key, x, y, of_pixels, **sizes)
+
+    given = jax.device_put((generated, real, labels))
+    step = jax.jit(jax.value_and_grad(loss)).lower(*given).compile(compiler_options())
+    functions = {OURS: measure.timed(step, *given)}
+    if with_torch:
+        from benchmarks.synthesis_torch import mmd_solver
+
+        for name, sets in LOOPS.items():
+            solve = mmd_solver(
+                generated,
+                real,
+                labels,
+                mmd.CAGNET_BANDWIDTHS,
+                sets=sets,
+                use_gpu=measure.on_gpu(),
+            )
+            if sets == "classes":
+                check_same_mmd(step(*given), solve())
+            functions[name] = measure.timed(solve)
+    seconds = measure.in_turn(functions, repeats)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    runs = 1 + int(np.sum(labels[1:] != labels[:-1]))
+    sizes = dict(classes=MMD_CLASSES, slots=slots, dim=WORDS, runs=runs)
+    for name, median in medians.items():
+        ratio = median / medians[OURS]
+        yield measure.line(f"MMD: {name}", sizes, median=median, ratio=ratio)
+
+
+def check_same_mmd(ours: tuple[Any, Any], theirs: tuple[float, np.ndarray]) -> None:
+    """Raises RuntimeError unless both have one loss and one gradient."""
+    for what, one, other in zip(("losses", "gradients"), ours, theirs, strict=True):
+        scale = np.max(np.abs(other))
+        difference = float(np.max(np.abs(np.asarray(one) - other)) / scale)
+        if not difference < 1e-3:
+            raise RuntimeError(f"the {what} differ by {difference:.2g} of the largest")
+
+
+def steps_line(config: Mapping[str, Any], *, steps: int) -> dict[str, Any]:
+    """How much of a training loop's time its compiled steps take.
+
+    The loop is that of `train`, with its loader and without evaluation or log, under a
+    guard that refuses to move anything between device and host. Both times are of the
+    same step numbers, beginning with the first.
+    """
+    config = dict(config)
+    mesh = sharding.make_mesh(config.get("num_devices", 0))
+    dataset = inputs.make_dataset(config)
+    host_batches = inputs.training_batches(config, dataset, start_step=0)
+    with contextlib.closing(host_batches):
+        batches = sharding.Prefetch(host_batches, mesh)
+        fixed = next(batches)
+        method, state = train_step.fresh(config, dataset, mesh)
+        step = train.compile_step(
+            method, mesh, state, fixed, prepare=inputs.device_augmentation(config)
+        )
+        in_steps = 0.0
+        for _ in range(steps):
+            began = time.perf_counter()
+            state, _metrics = jax.block_until_ready(step(state, fixed))
+            in_steps += time.perf_counter() - began
+        _, state = train_step.fresh(config, dataset, mesh)
+        jax.block_until_ready(state)
+        began = time.perf_counter()
+        for _ in range(steps):
+            batch = next(batches)
+            with jax.transfer_guard("disallow"):
+                state, _metrics = step(state, batch)
+        jax.block_until_ready(state)
+        whole = time.perf_counter() - began
+    return measure.line(
+        "a training loop",
+        train_step.describe(config, mesh) | dict(steps=steps),
+        median=whole / steps,
+        share_in_steps=min(in_steps / whole, 1.0),
+    )
+
+
+def no_torch() -> str:
+    """Why there is nothing to compare with; empty if there is."""
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed: pip install 'jaxseg[torch]'"
+    import torch
+
+    if measure.on_gpu() and not torch.cuda.is_available():
+        return "this torch has no CUDA"
+    return ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--maps", type=int, default=8)
+    parser.add_argument("--side", type=int, default=47)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--config", help="path:variant of a run to time, alone")
+    parser.add_argument("--steps", type=int, default=20, help="of that run")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key of the config, as 'method.interval=(5, 5)'",
+    )
+    options = parser.parse_args()
+    if options.config:
+        config = train_step.load_config(options.config, options.set)
+        measure.report(steps_line(config, steps=options.steps))
+        return
+    reason = "left out by --no-torch" if options.no_torch else no_torch()
+    given = dict(repeats=options.repeats, with_torch=not reason)
+    problem = make(options.maps, options.side)
+    for dtype in ("float32", "bfloat16"):
+        for line in synthesis_lines(problem.in_type(dtype), **given):
+            measure.report(line)
+    for line in mmd_lines(**given):
+        measure.report(line)
+    if reason:
+        for name in (*TORCH, *LOOPS):
+            measure.report(measure.not_measured(name, {}, reason))
+
+
+if __name__ == "__main__":
+    main()
