@@ -61,7 +61,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         name="zs3net.ZS3Net",
         stage="segmentation",
         layout="sampled",  # "gt": the authors', with data.train_images="keep_unseen"
-        region_share=0.5,
+        region_share=0.03,
         noise="normal",  # "uniform": the authors' code
         generator_rate=2e-4,
         generator_updates="pair",
