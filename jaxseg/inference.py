@@ -59,7 +59,7 @@ def make_predict(method: Method, mesh: Mesh) -> Callable[..., jax.Array]:
 
     def predict(state: TrainState, batch: Batch, protocol: Protocol) -> jax.Array:
         of_rows = functools.partial(class_ids, method, protocol=protocol)
-        return _by_device(of_rows, mesh)(state, batch)
+        return by_device(of_rows, mesh)(state, batch)
 
     return jax.jit(
         predict,
@@ -101,7 +101,7 @@ def make_count(
 
     def count(state: TrainState, batch: Batch, protocol: Protocol) -> Counts:
         check_countable(batch["label"].shape)
-        rows = _by_device(functools.partial(of_rows, protocol=protocol), mesh)
+        rows = by_device(functools.partial(of_rows, protocol=protocol), mesh)
         confusion, further, scores, prediction = rows(state, batch)
         totals = jax.tree.map(lambda x: jnp.sum(x, axis=0), (confusion, further))
         return Counts(totals[0], totals[1], scores, prediction)
@@ -133,7 +133,7 @@ def check_countable(shape: Sequence[int]) -> None:
         )
 
 
-def _by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     """Runs `(state, rows of the batch) -> rows` on every device by itself.
 
     Left to the compiler, windows cut out at places that differ from picture to picture

@@ -177,7 +177,12 @@ def calibrate(
     forget what the weights know.
     """
     logging.info("measuring normalisation statistics on training pictures")
-    batches = inputs.training_batches(config, dataset, start_step=0)
+    batches = inputs.training_batches(
+        config,
+        dataset,
+        start_step=0,
+        reads_unseen_labels=method.reads_unseen_labels,
+    )
     prepare = inputs.device_augmentation(config)
     with contextlib.closing(batches):
         params, stats = calibrate_batch_norm(

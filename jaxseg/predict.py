@@ -105,7 +105,10 @@ def recorded(workdir: str) -> tuple[dict[str, Any], base.Method]:
         raise config_lib.ConfigError(
             f"{workdir} has no config.json: it is not the work folder of a run"
         )
-    return config, base.from_config(config, recorded_labels(config))
+    labels = dataclasses.replace(
+        recorded_labels(config), word_vectors=workfolder.read_word_vectors(workdir)
+    )
+    return config, base.from_config(config, labels)
 
 
 def find_evaluation(config: Mapping[str, Any], name: str = "") -> Mapping[str, Any]:
@@ -170,7 +173,7 @@ class Predictor:
 def recorded_labels(config: Mapping[str, Any]) -> LabelSet:
     """Reads the classes that a run's config.json records, seen and unseen too.
 
-    Word vectors are not among them: what prediction needs of those are parameters.
+    Word vectors lie in a file of their own; see `recorded`.
 
     Raises:
         ConfigError: if it records none, as that of weights imported without names.

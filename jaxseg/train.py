@@ -125,7 +125,7 @@ def train_and_score(run: Run) -> Scores | None:
 
 
 def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
-    """Refuses to hide the masks from a method that learns from nothing else.
+    """Refuses to hide masks, or labels, from a method that must see them.
 
     Raises:
         ConfigError: saying what to set.
@@ -136,6 +136,13 @@ def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
             "config.data.supervision='image_labels' hides all masks, and "
             f"{type(method).__name__} learns from masks only: set 'masks', or choose a "
             "method that reads image labels"
+        )
+    shown = config["data"].get("train_images", zero_shot.DEFAULT) == "keep_unseen"
+    if method.reads_unseen_labels and not shown:
+        raise config_lib.ConfigError(
+            f"config.method makes {type(method).__name__} learn where unseen classes "
+            "are, and config.data.train_images hides it: set 'keep_unseen' to compare "
+            "with published numbers; the result is not zero-shot in the strict sense"
         )
 
 
@@ -151,6 +158,7 @@ def zero_shot_protocol(
         method.labels,
         self_training=method.self_training,
         zero_label=method.zero_label,
+        reads_unseen_labels=method.reads_unseen_labels,
     )
     if not protocol:
         return {}
@@ -188,6 +196,7 @@ def run_steps(run: Run, state: TrainState) -> tuple[TrainState, Scores | None]:
         start_step=int(state.step),
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        reads_unseen_labels=run.method.reads_unseen_labels,
     )
     with contextlib.closing(host_batches):
         batches = sharding.Prefetch(host_batches, run.mesh)

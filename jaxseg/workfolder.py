@@ -40,6 +40,7 @@ MAY_CHANGE = (
 )
 PROTOCOL = "protocol"  # in config.json: of `data.zero_shot.protocol`, zero-shot only
 IMPORTED = "imported"  # in config.json: what a file of weights had and had not
+WORD_VECTORS = "word_vectors.npy"  # of the classes, where the config asks for some
 PACKAGES = (
     "jaxseg",
     "jax",
@@ -65,8 +66,8 @@ def claim(
     Args:
         config: the resolved config of this run.
         workdir: is made if it is not there.
-        labels: whose names and colours are kept with the config, so that a prediction
-            needs nothing but the folder.
+        labels: whose names, colours and word vectors are kept with the config, so that
+            a prediction needs nothing but the folder.
         protocol: of a zero-shot run, kept too; {} or None of another.
 
     Raises:
@@ -90,6 +91,8 @@ def claim(
             )
     write_json(os.path.join(workdir, "config.json"), resolved)
     write_json(os.path.join(workdir, "versions.json"), versions())
+    if labels.word_vectors is not None:
+        write_array(os.path.join(workdir, WORD_VECTORS), labels.word_vectors)
 
 
 VISIBLE_SECONDS = 30.0  # that a network's file system may take to show a new file
@@ -198,6 +201,12 @@ def read_config(workdir: str) -> dict[str, Any] | None:
         return json.load(file)
 
 
+def read_word_vectors(workdir: str) -> np.ndarray | None:
+    """Reads the word vectors [C, E] of a run's classes, or None if it has none."""
+    path = os.path.join(workdir, WORD_VECTORS)
+    return np.load(path) if os.path.exists(path) else None
+
+
 def versions() -> dict[str, Any]:
     """Names Python, the packages that decide numbers, and the devices."""
     found = {}
@@ -208,6 +217,13 @@ def versions() -> dict[str, Any]:
             found[package] = "not installed"
     devices = [str(device.device_kind) for device in jax.devices()]
     return {"python": platform.python_version(), **found, "devices": devices}
+
+
+def write_array(path: str, value: np.ndarray) -> None:
+    """Writes a .npy file whole or not at all."""
+    with open(f"{path}.part", "wb") as file:
+        np.save(file, value)
+    os.replace(f"{path}.part", path)
 
 
 def write_json(path: str, value: Any) -> None:

@@ -65,6 +65,7 @@ def training_batches(
     start_step: int,
     process_index: int = 0,
     process_count: int = 1,
+    reads_unseen_labels: bool = False,
 ) -> loaders.Batches:
     """Opens the endless training order of a run at a step.
 
@@ -76,6 +77,8 @@ def training_batches(
         start_step: number of batches to skip; costs nothing.
         process_index: of this host.
         process_count: number of hosts that share each batch.
+        reads_unseen_labels: whether the method is meant to be shown the labels of
+            unseen classes, if `data.train_images` hides none.
     """
     shares = _share(config["data"])
     split = config["data"].get("split", "train")
@@ -93,7 +96,7 @@ def training_batches(
         start_step=start_step,
         process_index=process_index,
         process_count=process_count,
-        unseen=dataset.labels.unseen,
+        unseen=() if reads_unseen_labels else dataset.labels.unseen,
         draw=_draw(dataset, split),
         **shares.loader,
     )

@@ -118,6 +118,11 @@ def apply(table: LabelSet, unseen: str | Sequence[str]) -> LabelSet:
     return table.without(held).with_unseen(validation)
 
 
+def is_for_validation(unseen: str | Sequence[str]) -> bool:
+    """Whether a split's validation classes are unseen in place of its unseen ones."""
+    return isinstance(unseen, str) and unseen.endswith(f":{_CHOOSING}")
+
+
 def check_split(labels: LabelSet) -> None:
     """Refuses classes of which none is unseen, for methods that learn to name such.
 

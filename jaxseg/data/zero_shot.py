@@ -15,6 +15,7 @@ from jaxseg.data.labels import LabelSet, ignored_id
 from jaxseg.data.source import Derived, Example, Source
 
 TRAIN_IMAGES = ("ignore_unseen", "purge_unseen", "keep_unseen")
+SETTINGS = ("inductive", "transductive", "labelled")  # what each knows, the next does
 DEFAULT = TRAIN_IMAGES[0]
 
 
@@ -38,7 +39,8 @@ def hide_unseen(
         train_images: "ignore_unseen" keeps all pictures and makes pixels of unseen
             classes unlabelled (SPNet, CaGNet); "purge_unseen" leaves out pictures that
             hold any, found by reading all masks once (ZS3Net); "keep_unseen" hides
-            nothing, which only episodes can be trained with: `Guard` stops others.
+            nothing, which only episodes, and methods that read unseen labels, can be
+            trained with: `Guard` stops others.
         on_error: "raise" or "skip", for masks that cannot be read meanwhile.
         num_threads: that read them.
 
@@ -81,6 +83,7 @@ def protocol(
     *,
     self_training: bool,
     zero_label: bool,
+    reads_unseen_labels: bool = False,
 ) -> dict[str, Any]:
     """What a run was told of unseen classes, and what it is asked, for its records.
 
@@ -90,12 +93,14 @@ def protocol(
         self_training: whether the method gives pseudo labels of unseen classes to
             unlabelled pixels of training pictures.
         zero_label: whether it predicts unseen classes only.
+        reads_unseen_labels: whether training is shown labels of unseen classes.
 
     Returns:
         {} where no class is unseen; else, all of it plain values for JSON:
         setting: "inductive" if no pixel of an unseen class is learnt from;
             "transductive" if such pixels, unlabelled, are, by self-training. Test
-            pictures take part in neither.
+            pictures take part in neither. "labelled" if training is shown their
+            labels, as by ZS3Net's authors: not zero-shot in the strict sense.
         evaluation: "generalised" if the prediction is over seen and unseen classes;
             "zero-label" if over unseen ones only (Xian et al., CVPR 2019).
         train_images: see `hide_unseen`.
@@ -118,8 +123,9 @@ def protocol(
     unseen = [labels.names[i] for i in labels.unseen]
     sides = (("seen", seen), ("unseen", unseen))
     background = (side for side, names in sides if image_labels.BACKGROUND in names)
+    told = 2 if reads_unseen_labels else int(self_training)
     return {
-        "setting": "transductive" if self_training else "inductive",
+        "setting": SETTINGS[told],
         "evaluation": "zero-label" if zero_label else "generalised",
         "train_images": train_images,
         "background": next(background, "ignored"),
@@ -131,17 +137,14 @@ def protocol(
 def after(protocol: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
     """The protocol of a run that goes on from the weights of another.
 
-    What once was transductive stays so.
+    What once was transductive, or labelled, stays so.
 
     Args:
         protocol: of the run by itself, not {}.
         earlier: the other's protocol, {} if it has none.
     """
-    settings = (protocol["setting"], earlier.get("setting"))
-    return {
-        **protocol,
-        "setting": "transductive" if "transductive" in settings else "inductive",
-    }
+    settings = (protocol["setting"], earlier.get("setting", SETTINGS[0]))
+    return {**protocol, "setting": max(settings, key=SETTINGS.index)}
 
 
 def labelled_before(

@@ -65,6 +65,14 @@ class Method:
         return False
 
     @property
+    def reads_unseen_labels(self) -> bool:
+        """Whether training must be shown the labels of unseen classes.
+
+        Only to compare with authors who did so; `data.train_images="keep_unseen"`.
+        """
+        return False
+
+    @property
     def zero_label(self) -> bool:
         """Whether the prediction is over unseen classes only."""
         return False

@@ -138,7 +138,7 @@ def synthesise(
         key: of the latent codes and the dropout, a typed key.
         class_table: [C, E] word vectors.
         class_ids: [...] ids; outside [0, C) the word vector is zero.
-        latent: [..., Z] latent codes; None draws E numbers of N(0, 1) each.
+        latent: [..., Z] latent codes; None draws them, numbers of N(0, 1).
         train: whether dropout is active, as in the published fine-tuning.
 
     Returns:
@@ -146,7 +146,8 @@ def synthesise(
     """
     latent_key, dropout_key = jax.random.split(key)
     if latent is None:
-        shape = (*class_ids.shape, class_table.shape[1])
+        size = params["layer_0"]["kernel"].shape[0] - class_table.shape[1]
+        shape = (*class_ids.shape, size)
         latent = jax.random.normal(latent_key, shape, generator.dtype)
     features: Any = generator.apply(
         {"params": params},

@@ -49,7 +49,7 @@ def read_classes(given: str) -> dict[str, tuple[str, ...]]:
     path = pathlib.Path(given)
     if path.suffix == ".json":
         entries: Sequence[str] = class_table.read_class_table(path).names
-    elif path.is_file():
+    elif path.suffix == ".txt" or os.path.isfile(given):  # not of Path: long lists
         entries = path.read_text(encoding="utf-8").splitlines()
     else:
         entries = given.split(",")

@@ -208,3 +208,11 @@ def test_a_config_names_lists(tmp_path):
     data = dict(name="voc.VOC", root=str(root), picture_lists=lists, batch_size=2)
     dataset = inputs.make_dataset({"data": data})
     assert len(dataset.source("train")) == 1
+
+
+def test_the_lists_of_a_splits_authors_are_such_files(data_root):
+    lists = {"val": str(data_root / "splits/voc12_test_ids.txt")}
+    mini = VOC(root=str(data_root / "voc_mini"), picture_lists=lists)
+    assert len(mini.chosen_names("val")) == 1449
+    with pytest.raises(FileNotFoundError, match="1329 of 1449 pictures listed"):
+        mini.source("val")  # which has 120 of them

@@ -34,6 +34,16 @@ CASES = {
         dict(classes=33, background=True),
         "context33_29_4",
     ),
+    "context_59": (
+        "pascal_context.PascalContext",
+        dict(classes=59, background=False),
+        "zs3_context60_10",
+    ),
+    "context_60": (
+        "pascal_context.PascalContext",
+        dict(classes=59, background=True),
+        "zs3_context60_10",
+    ),
     "coco_stuff": ("coco_stuff.CocoStuff164k", dict(classes=171), "cocostuff_167_15"),
     "coco_stuff_182": (
         "coco_stuff.CocoStuff164k",
@@ -41,31 +51,25 @@ CASES = {
         "cocostuff_167_15",
     ),
 }
-TABLES = {
-    "voc.VOC": labels.VOC,
-    "pascal_context.PascalContext": labels.read_table("pascal_context_33"),
-    "coco_stuff.CocoStuff164k": labels.read_table("coco_stuff"),
+FOLDERS = {  # of pictures and masks, by the number of raw ids
+    21: ("JPEGImages", "SegmentationClass"),
+    34: ("JPEGImages", "33_context_labels"),
+    60: ("JPEGImages", "SegmentationClassContext"),
+    182: ("images/train2017", "annotations/train2017"),
 }
 
 
-def paths(name, stem):
-    """Where a data set keeps a picture and its mask."""
-    return {
-        "voc.VOC": (f"JPEGImages/{stem}.png", f"SegmentationClass/{stem}.png"),
-        "pascal_context.PascalContext": (
-            f"JPEGImages/{stem}.png",
-            f"33_context_labels/{stem}.png",
-        ),
-        "coco_stuff.CocoStuff164k": (
-            f"images/train2017/{stem}.png",
-            f"annotations/train2017/{stem}.png",
-        ),
-    }[name]
+def table_of(name, classes=None):
+    """All classes that the masks may hold."""
+    if name == "voc.VOC":
+        return labels.VOC
+    is_coco = name.startswith("coco")
+    return labels.read_table("coco_stuff" if is_coco else f"pascal_context_{classes}")
 
 
-def plant(root, name, split):
+def plant(root, table, split):
     """Writes a picture a class that can be in one; returns how many."""
-    table, unseen = TABLES[name], splits.unseen_classes(split)
+    unseen = splits.unseen_classes(split)
     beside = table.names.index("person")  # seen everywhere
     rng = np.random.default_rng(0)
     stems = []
@@ -78,9 +82,10 @@ def plant(root, name, split):
         if class_name in unseen:
             picture[:, :8] = PLANTED
         stems.append(f"2008_{i:06}")
-        for path, array in zip(paths(name, stems[-1]), (picture, mask), strict=True):
-            save(root / path, array)
-        if name == "voc.VOC" and i:
+        both = zip(FOLDERS[table.num_classes], (picture, mask), strict=True)
+        for folder, array in both:
+            save(root / folder / f"{stems[-1]}.png", array)
+        if table is labels.VOC and i:
             thing = f"<object><name>{class_name}</name></object>"
             file = root / f"Annotations/{stems[-1]}.xml"
             layouts.lines(file, [f"<annotation>{thing}</annotation>"])
@@ -93,7 +98,7 @@ def plant(root, name, split):
 def tree(request, tmp_path_factory):
     name, options, split = CASES[request.param]
     root = tmp_path_factory.mktemp(request.param)
-    count = plant(root, name, split)
+    count = plant(root, table_of(name, options.get("classes")), split)
     return dict(name=name, root=str(root), unseen=split, **options), count
 
 
@@ -158,7 +163,7 @@ def test_a_scaled_picture_shows_no_more(tree):
 
 
 def test_pictures_told_apart_by_validation_classes_hide_the_unseen_too(tmp_path):
-    count = plant(tmp_path, "voc.VOC", "voc12_15_5")
+    count = plant(tmp_path, labels.VOC, "voc12_15_5")
     data = dict(name="voc.VOC", root=str(tmp_path), background=False)
     batch, table = epoch((data | dict(unseen="voc12_15_5:validation"), count))
     assert len(table.seen) == 12 and table.num_classes == 15

@@ -103,14 +103,15 @@ def test_one_region_may_fill_the_map():
 def test_numbers_follow_first_pixels_and_touching_is_that_of_a_slow_loop():
     labels = random_maps(count=3, shape=(6, 7), seed=1)
     budget = 42
+    number = jax.jit(lambda x: regions(x, num_classes=NUM_CLASSES, budget=budget))
     for one in labels:
-        found = regions(jnp.asarray(one), num_classes=NUM_CLASSES, budget=budget)
+        found = number(jnp.asarray(one))
         names = scipy_first_pixels(one)
         expected = np.unique(names[names < names.size])
         assert found.first[: len(expected)].tolist() == expected.tolist()
         ids = np.asarray(found.ids)
         assert (expected[ids[ids >= 0]] == names[ids >= 0]).all()
-        touching = adjacency(found.ids, budget=budget)
+        touching = jax.jit(lambda x: adjacency(x, budget=budget))(found.ids)
         np.testing.assert_array_equal(touching, slow_adjacency(ids, budget))
 
 
@@ -118,7 +119,8 @@ def test_compiled_equals_eager():
     labels = jnp.asarray(random_maps(count=1)[0])
 
     def find(x):
-        return regions(x, num_classes=NUM_CLASSES, budget=20)
+        found = regions(x, num_classes=NUM_CLASSES, budget=20)
+        return *found, adjacency(found.ids, budget=20)
 
     for eager, compiled in zip(find(labels), jax.jit(find)(labels), strict=True):
         np.testing.assert_array_equal(eager, compiled)

@@ -112,6 +112,8 @@ def test_classes_come_from_a_list_a_text_file_or_a_class_table(tmp_path):
     assert word_vectors.read_classes("hot dog, sky-other") == expected
     (tmp_path / "names.txt").write_text("hot dog\n\nsky-other\n")
     assert word_vectors.read_classes(str(tmp_path / "names.txt")) == expected
+    many = word_vectors.read_classes(",".join(f"class {i}" for i in range(999)))
+    assert len(many) == 999
     table = [{"id": i, "name": n} for i, n in enumerate(expected)]
     (tmp_path / "classes.json").write_text(json.dumps({"classes": table}))
     assert word_vectors.read_classes(str(tmp_path / "classes.json")) == expected
@@ -125,6 +127,7 @@ BAD = {
     "parts twice": ("tv", ("--parts", "a,a"), "each of the 2 files once"),
     "reserved": ("tv", ("--parts", "a,names"), "none names or label_id"),
     "no file": ("tv", ("--vectors", "none.vec"), "none.vec"),
+    "no list": ("none.txt", (), "No such file or directory: 'none.txt'"),
     "no table": ("none.json", (), "no class table at none.json"),
     "suffix": ("tv", ("--out", "words.txt"), "must end in .npz"),
 }

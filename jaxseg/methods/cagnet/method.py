@@ -319,7 +319,7 @@ class CaGNet(base.Method):
         label_key, latent_key, feature_key, critic_key = jax.random.split(key, 4)
         label = source.sample(label_key, state.memory)  # [P, k, k]
         target = source.targets(label)
-        latent = source.latent(latent_key, label, self.class_table.shape[1])
+        latent = source.latent(latent_key, label, self.generator.features)
         now = players(state.params)
 
         def entropy(critic: Any, generator: Any) -> jax.Array:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxseg.data import word_vectors
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.methods import base
 from jaxseg.methods.zs3net import graph as graphs
@@ -87,12 +88,10 @@ class ZS3Net(base.Method):
 
     @property
     def self_training(self) -> bool:
-        """Whether the method labels training pixels by itself."""
         return self.stage == "self_training"
 
     @property
     def reads_unseen_labels(self) -> bool:
-        """Whether training must be shown the labels of unseen classes."""
         return self.stage == "generator" and self.layout == "gt"
 
     def init(self, rng: jax.Array, batch: base.Batch) -> TrainState:
@@ -120,6 +119,7 @@ class ZS3Net(base.Method):
     ) -> tuple[TrainState, base.Metrics]:
         if self.stage != "generator":
             return super().train_step(state, batch)
+        word_vectors.of(self.labels)  # says what is missing
         rng = jax.random.fold_in(state.rng, state.step)
         start_rng, generator_rng, classifier_rng = jax.random.split(rng, 3)
         state = self.restarted(state, start_rng)
@@ -398,16 +398,11 @@ class ZS3Net(base.Method):
         """The generators, for the segmentor of a state.
 
         Raises:
-            ValueError: if the labels have no word vectors.
+            WordVectorError: if the labels have no word vectors.
         """
-        if self.labels.word_vectors is None:
-            raise ValueError(
-                "ZS3Net makes features from word vectors, and the labels have none: "
-                "give the config a section word_vectors"
-            )
         classifier = players.params_of(state, players.CLASSIFIER)
         return Generation(
-            class_table=jnp.asarray(self.labels.word_vectors, jnp.float32),
+            class_table=jnp.asarray(word_vectors.of(self.labels), jnp.float32),
             features=classifier["kernel"].shape[-2],
             hidden=self.hidden,
             dropout=self.dropout,

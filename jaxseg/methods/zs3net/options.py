@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from jaxseg.data import splits
+
 if TYPE_CHECKING:
     from jaxseg.methods.zs3net.method import ZS3Net
 
@@ -19,23 +21,13 @@ def check(method: "ZS3Net") -> None:
         given = getattr(method, key)
         if given not in known:
             raise ValueError(f"{key} is {given!r}; use one of {', '.join(known)}")
-    _check_labels(method)
+    splits.check_split(method.labels)
     _check_segmentor(method)
     _check_numbers(method)
     if method.graph_context and method.layout == "iid":
         raise ValueError(
             "graph_context=True needs regions, and layout='iid' gives every pixel a "
             "class by itself: use layout='sampled'"
-        )
-
-
-def _check_labels(method: "ZS3Net") -> None:
-    labels = method.labels
-    if not labels.seen or not labels.unseen:
-        raise ValueError(
-            f"ZS3Net needs seen and unseen classes, got {len(labels.seen)} and "
-            f"{len(labels.unseen)}: set config.data.unseen to the name of a zero-shot "
-            "split or to class names"
         )
 
 
