@@ -17,8 +17,7 @@ from jaxseg.methods.cagnet.synthesis import Synthesis
 NEW_LAYOUTS = 256
 
 
-@flax.struct.dataclass
-class Memory:
+class Memory(flax.struct.PyTreeNode):
     """What synthesis remembers between steps.
 
     Attributes:
@@ -51,7 +50,7 @@ class LabelSource:
         return Memory(entropy=jnp.zeros(()), layouts=remembered)
 
     def remember(self, memory: Memory, label: jax.Array, key: jax.Array) -> Memory:
-        """Learns layouts from the seen labels [B, H, W] of a batch, if it uses any."""
+        """Learns layouts from the seen labels [B, h, w] of a batch, if it uses any."""
         if not self._learns_layouts:
             return memory
         return memory.replace(

@@ -149,7 +149,8 @@ class CaGNet(base.Method):
         state, metrics = self.seen_step(state, batch, seen_key)
         source = self.label_source
         if source is not None:
-            memory = source.remember(state.memory, batch["label"], memory_key)
+            label = self.label_of_map(state, batch)
+            memory = source.remember(state.memory, label, memory_key)
             state = state.replace(memory=memory)
             state = self.synthesis_steps(state, synthesis_key)
             entropy = state.memory.entropy
@@ -281,6 +282,11 @@ class CaGNet(base.Method):
         )
         return encode, [labels_at(label, size) for size in sizes]
 
+    def label_of_map(self, state: TrainState, batch: base.Batch) -> jax.Array:
+        """The labels of a batch at the size of the features, [B, h, w]."""
+        features = jax.eval_shape(self.describe, state, batch).features
+        return labels_at(batch["label"].astype(jnp.int32), features.shape[1:3])
+
     def linearised(self, encode: Any, now: Mapping[str, Any]) -> tuple[Maps, Any]:
         """The maps, and how a gradient goes back through them; None if it need not."""
         if self.trains_encoder:
@@ -362,9 +368,10 @@ class CaGNet(base.Method):
                 "params": {"segmentor": encoder},
                 "batch_stats": state.batch_stats,
             }
-            return self.network.apply(
+            context: Any = self.network.apply(
                 variables, image, noise, method=CaGNetNetwork.encode
             )
+            return context
 
         if key is None:
             return encode(image, None)
@@ -377,13 +384,14 @@ class CaGNet(base.Method):
             "segmentor": {"decoder": critic["decoder"]},
             "discriminator": critic["discriminator"],
         }
-        return self.network.apply(
+        verdict: Any = self.network.apply(
             {"params": params},
             features,
             train=True,
             method=CaGNetNetwork.judge,
             rngs={"dropout": key},
         )
+        return verdict
 
     def logits_of(self, state: TrainState, image: jax.Array) -> jax.Array:
         """The logits of the present state before their enlargement, [B, h, w, C]."""
@@ -391,7 +399,8 @@ class CaGNet(base.Method):
             "params": state.params["segmentor"],
             "batch_stats": state.batch_stats.get("segmentor", {}),
         }
-        return self.segmentor.apply(variables, image, train=False).coarse
+        outputs: Any = self.segmentor.apply(variables, image, train=False)
+        return outputs.coarse
 
     def updated(self, state: TrainState, grads: Mapping[str, Any]) -> TrainState:
         """Moves the players that have gradients and an optimiser."""
