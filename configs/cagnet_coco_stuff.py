@@ -12,9 +12,9 @@ synthesised features, `:st` with pseudo labels, `:st_mixed` both. A stage by its
 
 The authors' recipe. Their numbers of steps count those on pictures and those on
 synthesised features, which alternate; `total_steps` here counts the former. With
-`:patch`, patch-wise as CaGNet v2; with `:tiny`, a few steps of a miniature on embedded
-scenes, offline. Words join by commas. Not measured here: no machine of ours has the
-photographs.
+`:patch`, patch-wise as CaGNet v2, and with `:patch,pixelcnn` the patches come from the
+network over labels; with `:tiny`, a few steps of a miniature on embedded scenes.
+Words join by commas. Not measured here: no machine of ours has the photographs.
 
 The backbone's ImageNet weights are to be named in `init_from`; weights trained on
 COCO have seen the unseen classes. (The authors start from a run of SPNet here, and say
@@ -24,7 +24,7 @@ that ImageNet weights and more steps do as well.)
 import ml_collections
 
 STAGES = ("step1", "mixed", "st", "st_mixed")
-WORDS = (*STAGES, "patch", "tiny")
+WORDS = (*STAGES, "patch", "pixelcnn", "tiny")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
@@ -238,6 +238,18 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
             method.synthesis.patch = 3
             method.synthesis.patch_prior = "empirical"
             method.synthesis.pure_share = 0.0
+    elif word == "pixelcnn":
+        method.patch_network = dict(
+            name="cagnet.patch_network.PatchNetwork",
+            model=dict(
+                name="cagnet.pixelcnn.PixelCNN", width=64, depth=8, kernel_size=7
+            ),
+            optimizer=adam(1e-6, 0, 1, 1.0),
+            side=3,
+            patches_per_step=1024,
+        )
+        if "synthesis" in method:
+            method.synthesis.patch_prior = "pixelcnn"
     elif word == "tiny":
         shrink(config)
 
@@ -268,7 +280,11 @@ def shrink(config: ml_collections.ConfigDict) -> None:
     config.model.decoder.hidden = 32
     config.method.generator.features = 16
     config.method.generator.hidden = (32,)
+    config.method.generator.dropout = (0.1,)
     config.method.content.slots = 16
+    if "patch_network" in config.method:
+        config.method.patch_network.model.width = 8
+        config.method.patch_network.model.depth = 2
     if "synthesis" in config.method:
         config.method.synthesis.interval = (2, 2)
         config.method.synthesis.features_per_step = 90

@@ -13,7 +13,8 @@ and `:st_mixed` go on with pseudo labels. A stage by itself is
 15 classes are seen and 5 unseen, background is ignored, and the backbone starts from
 ImageNet weights. With `:patch`, patch-wise as CaGNet v2; with `:no_context`,
 `:no_selector`, `:no_discriminator`, `:no_content`, `:no_divergence`, the paper's
-ablation; with `:tiny`, a few steps on embedded scenes, offline. Words join by commas.
+ablation; with `:patch,pixelcnn`, patches drawn from a network over labels; with
+`:tiny`, a few steps on embedded scenes, offline. Words join by commas.
 The measured results are in docs/results.md.
 """
 
@@ -153,7 +154,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
 WORDS = (
     *STAGES,
-    *("patch", "no_context", "no_selector", "no_discriminator"),
+    *("patch", "pixelcnn", "no_context", "no_selector", "no_discriminator"),
     *("no_content", "no_divergence", "tiny"),
 )
 
@@ -215,6 +216,18 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
         method.weights.generator_content = 0.0
     elif word == "no_divergence":
         method.weights.encoder_divergence = 0.0
+    elif word == "pixelcnn":
+        method.patch_network = dict(
+            name="cagnet.patch_network.PatchNetwork",
+            model=dict(
+                name="cagnet.pixelcnn.PixelCNN", width=64, depth=8, kernel_size=7
+            ),
+            optimizer=adam(1e-3),
+            side=3,
+            patches_per_step=1024,
+        )
+        if "synthesis" in method:
+            method.synthesis.patch_prior = "pixelcnn"
     elif word == "tiny":
         shrink(config)
 
@@ -245,7 +258,11 @@ def shrink(config: ml_collections.ConfigDict) -> None:
     config.model.decoder.hidden = 32
     config.method.generator.features = 16
     config.method.generator.hidden = (32,)
+    config.method.generator.dropout = (0.1,)
     config.method.content.slots = 16
+    if "patch_network" in config.method:
+        config.method.patch_network.model.width = 8
+        config.method.patch_network.model.depth = 2
     if "synthesis" in config.method:
         config.method.synthesis.interval = (2, 2)
         config.method.synthesis.features_per_step = 90

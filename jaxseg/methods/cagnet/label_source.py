@@ -1,6 +1,7 @@
 """Which labels a synthesis step makes features of, and which of them it learns from."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -13,6 +14,7 @@ from jaxseg.methods.cagnet import patch_priors, patches
 from jaxseg.methods.cagnet.label_prior import log_prior, sample_labels
 from jaxseg.methods.cagnet.synthesis import Synthesis
 
+DrawPatches = Callable[[jax.Array, int], jax.Array]
 # Layouts that a batch adds to the table at most.
 NEW_LAYOUTS = 256
 
@@ -59,23 +61,35 @@ class LabelSource:
             )
         )
 
-    def sample(self, key: jax.Array, memory: Memory) -> jax.Array:
-        """Draws labels [P, k, k] int32, as many as there are features in a step."""
+    def sample(
+        self, key: jax.Array, memory: Memory, draw: DrawPatches | None = None
+    ) -> jax.Array:
+        """Draws labels [P, k, k] int32, as many as there are features in a step.
+
+        Args:
+            key: of the draw.
+            memory: of the step before.
+            draw: (key, P) -> patches, of the prior "pixelcnn".
+        """
         side = self.synthesis.patch
         count = self.synthesis.features_per_step // side**2
         prior = log_prior(self.labels, self.synthesis.unseen_rate)
         if side == 1:
             return sample_labels(key, (count, 1, 1), prior)
-        if not self._learns_layouts:
-            return patch_priors.pure(key, prior, num_patches=count, side=side)
         drawn_key, pure_key, mix_key = jax.random.split(key, 3)
-        drawn = patch_priors.empirical(
-            drawn_key,
-            prior,
-            memory.layouts,
-            unseen=self.labels.unseen,
-            num_patches=count,
-        )
+        if self.synthesis.patch_prior == "pure":
+            return patch_priors.pure(pure_key, prior, num_patches=count, side=side)
+        if self._learns_layouts:
+            drawn = patch_priors.empirical(
+                drawn_key,
+                prior,
+                memory.layouts,
+                unseen=self.labels.unseen,
+                num_patches=count,
+            )
+        else:
+            assert draw is not None
+            drawn = draw(drawn_key, count)
         others = patch_priors.pure(pure_key, prior, num_patches=count, side=side)
         return patch_priors.mix(mix_key, drawn, others, self.synthesis.pure_share)
 

@@ -22,9 +22,11 @@ from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.divergence import standard_normal_divergence
 from jaxseg.methods import base
 from jaxseg.methods.cagnet import losses
-from jaxseg.methods.cagnet.label_source import LabelSource
+from jaxseg.methods.cagnet import patch_network as patch_networks
+from jaxseg.methods.cagnet.label_source import DrawPatches, LabelSource
 from jaxseg.methods.cagnet.losses import Content, Weights
 from jaxseg.methods.cagnet.network import CaGNetNetwork, Discriminator, Verdict
+from jaxseg.methods.cagnet.patch_network import PatchNetwork
 from jaxseg.methods.cagnet.pseudo_labels import PseudoLabels
 from jaxseg.methods.cagnet.synthesis import Synthesis
 from jaxseg.models.generator import Generator, synthesise
@@ -68,6 +70,8 @@ class CaGNet(base.Method):
         trains_encoder: whether `optimizer` moves the encoder.
         synthesis: the synthesis steps between steps on pictures; None for none.
         pseudo_labels: what the model takes unlabelled pixels for; None: for nothing.
+        patch_network: learns patches of seen labels beside, in all stages, for the
+            prior "pixelcnn" of `synthesis`; None for other priors.
     """
 
     critic_optimizer: optax.GradientTransformation
@@ -81,12 +85,22 @@ class CaGNet(base.Method):
     trains_encoder: bool = True
     synthesis: Synthesis | None = None
     pseudo_labels: PseudoLabels | None = None
+    patch_network: PatchNetwork | None = None
 
     def __post_init__(self):
         if self.update not in UPDATES:
             raise ValueError(f"update is one of {UPDATES}, got {self.update!r}")
         if not self.scales or self.scales[0] != 1.0:
             raise ValueError(f"scales begin with 1.0, got {self.scales}")
+        prior = self.synthesis.patch_prior if self.synthesis else ""
+        side = self.synthesis.patch if self.synthesis else 0
+        if prior == "pixelcnn" and (
+            self.patch_network is None or self.patch_network.side != side
+        ):
+            raise ValueError(
+                f"the prior 'pixelcnn' of patches of {side} needs config.method."
+                f"patch_network of side={side}"
+            )
         if self.labels.seen and not self.labels.unseen:
             raise ValueError("CaGNet needs unseen classes: set config.data.unseen")
 
@@ -115,7 +129,7 @@ class CaGNet(base.Method):
             params_rng, batch["image"], self.class_table, train=False
         )
         params = variables["params"]
-        return TrainState(
+        state = TrainState(
             step=jnp.zeros((), jnp.int32),
             rng=state_rng,
             params=params,
@@ -126,6 +140,10 @@ class CaGNet(base.Method):
             },
             memory=self.init_memory(),
         )
+        if self.patch_network is None:
+            return state
+        patch_rng = jax.random.fold_in(params_rng, 1)
+        return with_patches(state, self.patch_network.init(patch_rng, self.class_table))
 
     @property
     def class_table(self) -> jax.Array:
@@ -145,11 +163,13 @@ class CaGNet(base.Method):
         self, state: TrainState, batch: base.Batch
     ) -> tuple[TrainState, base.Metrics]:
         rng = jax.random.fold_in(state.rng, state.step)
-        seen_key, synthesis_key, memory_key = jax.random.split(rng, 3)
+        seen_key, synthesis_key, memory_key, patch_key = jax.random.split(rng, 4)
         state, metrics = self.seen_step(state, batch, seen_key)
-        source = self.label_source
+        source, label = self.label_source, self.label_of_map(state, batch)
+        if self.patch_network is not None:
+            state, entropy = self.patch_step(state, label, patch_key)
+            metrics = metrics | {"patch_cross_entropy": entropy}
         if source is not None:
-            label = self.label_of_map(state, batch)
             memory = source.remember(state.memory, label, memory_key)
             state = state.replace(memory=memory)
             state = self.synthesis_steps(state, synthesis_key)
@@ -250,6 +270,20 @@ class CaGNet(base.Method):
         }
         return self.updated(after, grads), metrics
 
+    def patch_step(
+        self, state: TrainState, label: jax.Array, key: jax.Array
+    ) -> tuple[TrainState, jax.Array]:
+        """One update of the network over patches by seen labels [B, h, w]."""
+        assert self.patch_network is not None
+        variables, entropy = self.patch_network.step(
+            patches_of(state),
+            label,
+            self.class_table,
+            unseen=self.labels.unseen,
+            key=key,
+        )
+        return with_patches(state, variables), entropy
+
     def encoder_of(
         self, state: TrainState, batch: base.Batch, key: jax.Array
     ) -> tuple[Any, list[jax.Array]]:
@@ -323,7 +357,7 @@ class CaGNet(base.Method):
         source, synthesis = self.label_source, self.synthesis
         assert source is not None and synthesis is not None
         label_key, latent_key, feature_key, critic_key = jax.random.split(key, 4)
-        label = source.sample(label_key, state.memory)  # [P, k, k]
+        label = source.sample(label_key, state.memory, self.patches_from(state))
         target = source.targets(label)
         latent = source.latent(latent_key, label, self.generator.features)
         now = players(state.params)
@@ -355,6 +389,19 @@ class CaGNet(base.Method):
         }
         state = self.updated(state, scaled)
         return state.replace(memory=state.memory.replace(entropy=value))
+
+    def patches_from(self, state: TrainState) -> DrawPatches | None:
+        """How the network over patches draws (key, P) -> [P, k, k], if there is one."""
+        if self.patch_network is None:
+            return None
+        network, variables = self.patch_network, patches_of(state)
+        return lambda key, num_patches: network.sample(
+            key,
+            variables,
+            self.class_table,
+            unseen=self.labels.unseen,
+            num_patches=num_patches,
+        )
 
     # Parts.
 
@@ -411,7 +458,8 @@ class CaGNet(base.Method):
                 grad, opt_state[name], now[name]
             )
             now[name] = optax.apply_updates(now[name], updates)
-        return state.replace(params=joined(now), opt_state=opt_state)
+        params = {**state.params, **joined(now)}
+        return state.replace(params=params, opt_state=opt_state)
 
     @property
     def is_unseen(self) -> jax.Array:
@@ -470,3 +518,21 @@ def joined(players: Mapping[str, Any]) -> dict[str, Any]:
         "generator": players["generator"],
         "discriminator": critic["discriminator"],
     }
+
+
+def patches_of(state: TrainState) -> patch_networks.Variables:
+    """The entries of the network over patches in a state."""
+    name = patch_networks.NAME
+    return patch_networks.Variables(
+        state.params[name], state.batch_stats.get(name, {}), state.opt_state[name]
+    )
+
+
+def with_patches(state: TrainState, variables: patch_networks.Variables) -> TrainState:
+    """The state with other such entries."""
+    name = patch_networks.NAME
+    return state.replace(
+        params={**state.params, name: variables.params},
+        batch_stats={**state.batch_stats, name: variables.batch_stats},
+        opt_state={**state.opt_state, name: variables.opt_state},
+    )

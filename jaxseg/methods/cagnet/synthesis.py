@@ -2,7 +2,7 @@
 
 import dataclasses
 
-PATCH_PRIORS = ("empirical", "pure")
+PATCH_PRIORS = ("empirical", "pixelcnn", "pure")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class Synthesis:
         patch: 1 draws pixels, k > 1 patches of k x k pixels that share a latent code,
             as CaGNet v2 with 3, of which the loss reads the middle.
         patch_prior: where patches of labels come from: "empirical" (layouts of the
-            seen labels, the largest part relabelled unseen) or "pure" (one class).
+            seen labels, the largest part relabelled unseen), "pixelcnn" (a network over
+            labels, `CaGNet.patch_network`) or "pure" (one class).
         pure_share: share of the other patches that are replaced by pure ones, which
             keeps seen classes in the draw; a tenth in the release for VOC.
         num_layouts: how many layouts "empirical" remembers.
