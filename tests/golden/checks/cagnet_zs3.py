@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxseg.methods.zs3net.graph import Graph, GraphGenerator, at_first_pixel
 from jaxseg.methods.zs3net.losses import classifier_loss, pair_losses
+from jaxseg.models.dropout import Dropout
 from jaxseg.models.generator import Generator
 from jaxseg.ops import components
 from tests.golden.case import Case
@@ -31,7 +32,7 @@ def zs3_generator(case: Case) -> None:
     keep, train = case["keep"], bool(case["train"])
 
     def with_mask(following: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if isinstance(context.module, nn.Dropout) and train:
+        if isinstance(context.module, Dropout) and train:
             return args[0] * keep / (1 - context.module.rate)
         return following(*args, **kwargs)
 
