@@ -52,7 +52,9 @@ def mmd(
     # In three blocks of pairs: the fourth is one of them transposed, and half of the
     # gradient's products would be of constants.
     def mean(x: jax.Array, y: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.einsum("...i,...ij,...j->...", a, _kernel(x, y, bandwidths), b)
+        # The three nearly cancel: products may not be rounded, as by default on GPUs.
+        kernel = _kernel(x, y, bandwidths)
+        return jnp.einsum("...i,...ij,...j->...", a, kernel, b, precision="highest")
 
     real = jax.lax.stop_gradient(real)
     found = (
@@ -144,7 +146,7 @@ def mmd_runs(
     kernel = _kernel(rows, rows, bandwidths).reshape(2, length, 2, length)
     sign = jnp.asarray([1.0, -1.0])
     paired = jnp.einsum(
-        "a,aibj,b,ij->i", sign, kernel, sign, member.astype(jnp.float32)
+        "a,aibj,b,ij->i", sign, kernel, sign, member, precision="highest"
     )
     sums = jax.ops.segment_sum(paired * labelled, run, num_segments=length)
     sizes = jax.ops.segment_sum(labelled.astype(jnp.float32), run, num_segments=length)

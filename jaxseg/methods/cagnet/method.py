@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxseg.data import word_vectors
+from jaxseg.data import splits, word_vectors
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.divergence import standard_normal_divergence
 from jaxseg.methods import base
@@ -101,8 +101,13 @@ class CaGNet(base.Method):
                 f"the prior 'pixelcnn' of patches of {side} needs config.method."
                 f"patch_network of side={side}"
             )
-        if self.labels.seen and not self.labels.unseen:
-            raise ValueError("CaGNet needs unseen classes: set config.data.unseen")
+        window = getattr(self.segmentor.decoder, "window", 1)
+        if side and window > side:
+            raise ValueError(
+                f"a classifier of window {window} looks beyond synthesised patches of "
+                f"{side}: set config.method.synthesis.patch to {window} or more"
+            )
+        splits.check_split(self.labels)
 
     @property
     def self_training(self) -> bool:
