@@ -131,7 +131,7 @@ def train_and_score(run: Run) -> Scores | None:
 
 
 def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
-    """Refuses to hide masks, or labels, from a method that must see them.
+    """Refuses to hide from a method what it must see, or to give what it never reads.
 
     Raises:
         ConfigError: saying what to set.
@@ -142,6 +142,11 @@ def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
             "config.data.supervision='image_labels' hides all masks, and "
             f"{type(method).__name__} learns from masks only: set 'masks', or choose a "
             "method that reads image labels"
+        )
+    if config.get("word_vectors") and not method.reads_word_vectors:
+        raise config_lib.ConfigError(
+            f"{type(method).__name__} reads no word vectors: leave out "
+            "config.word_vectors, or choose a zero-shot method"
         )
     shown = config["data"].get("train_images", zero_shot.DEFAULT) == "keep_unseen"
     if method.reads_unseen_labels and not shown:

@@ -7,7 +7,7 @@ Read `SPNet.loss` first, then `seen_cross_entropy` (unseen classes take no part)
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,8 @@ class SPNet(base.Method):
     predict_scales: tuple[float, ...] = (1.0,)
     gamma: float = 0.0
     zero_label: bool = False
+
+    reads_word_vectors: ClassVar[bool] = True
 
     def __post_init__(self):
         for name in ("scales", "predict_scales"):

@@ -8,7 +8,7 @@ pixels are generated), `losses`, `graph` and `self_training`.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -84,6 +84,8 @@ class ZS3Net(base.Method):
     num_nodes: int = 64
     node_weight: float = 0.1
     pseudo_percent: int = 25
+
+    reads_word_vectors: ClassVar[bool] = True
 
     def __post_init__(self):
         options.check(self)
