@@ -70,7 +70,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         clip_norm=0.0,
         multipliers=(("^backbone", 0.1),),
     )
-    config.schedule = dict(name="poly", peak=1e-3, power=0.9, refresh_every=1)
+    config.schedule = dict(
+        name="poly", peak=1e-3, power=0.9, warmup_steps=0, warmup_power=1.0
+    )
     config.sharding = ()  # all replicated
 
     config.init_from = "$JAXSEG_DATA/weights/mobilenet_v2_1.0_224.safetensors"

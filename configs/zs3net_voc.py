@@ -1,12 +1,11 @@
 """ZS3Net and ZS5Net with DeepLabV3+ and ResNet-101 on PASCAL VOC 2012 with SBD's masks.
 
     export JAXSEG_DATA=<folder that holds VOCdevkit/VOC2012/ and word_vectors/>
-    C=configs/zs3net_voc.py
-    python -m jaxseg.main --config $C:segmentation --workdir runs/zs3/segmentation
-    python -m jaxseg.main --config $C:generator --workdir runs/zs3/generator
-    python -m jaxseg.main --config $C:self_training --workdir runs/zs3/self_training
+    python -m jaxseg.tools.run_stages --config configs/zs3net_voc.py \
+        --workdir runs/zs3
 
-A stage starts from the folder of the one before (`init_from`).
+runs the stages `:segmentation`, `:generator` and `:self_training`, each from the folder
+of the one before (`init_from`).
 
 Two of 21 classes are unseen, background is a seen one; `--config.data.unseen` takes
 "zs3_voc21_4" to "zs3_voc21_10" as well. With `:graph`, graph context in the generator's
@@ -20,7 +19,7 @@ import ml_collections
 
 from jaxseg.models import NETS
 
-STAGES = {"segmentation", "generator", "self_training"}
+STAGES = ("segmentation", "generator", "self_training")
 WORDS = ("spnet", "segmentation", "generator", "self_training", "graph", "tiny")
 
 
@@ -62,7 +61,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         name="zs3net.ZS3Net",
         stage="segmentation",
         layout="sampled",  # "gt": the authors', with data.train_images="keep_unseen"
-        region_share=0.5,
+        region_share=0.03,
         noise="normal",  # "uniform": the authors' code
         generator_rate=2e-4,
         generator_updates="pair",
@@ -103,10 +102,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     )
 
     words = set(filter(None, variant.split(",")))
-    if words - set(WORDS) or len(words & STAGES) > 1:
+    if words - set(WORDS) or len(words & set(STAGES)) > 1:
         raise ValueError(
             f"variant {variant!r}: use words of {', '.join(WORDS)}, of which one is a "
-            f"stage, {', '.join(sorted(STAGES))}"
+            f"stage, {', '.join(STAGES)}"
         )
     for word in filter(words.__contains__, WORDS):  # in this order
         apply(config, word)

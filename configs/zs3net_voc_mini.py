@@ -1,12 +1,11 @@
 """ZS3Net and ZS5Net with MobileNetV2 on 320 pictures of PASCAL VOC, sized for a CPU.
 
     export JAXSEG_DATA=<folder that holds voc_mini/, word_vectors/ and weights/>
-    C=configs/zs3net_voc_mini.py
-    python -m jaxseg.main --config $C:segmentation --workdir runs/zs3/segmentation
-    python -m jaxseg.main --config $C:generator --workdir runs/zs3/generator
-    python -m jaxseg.main --config $C:self_training --workdir runs/zs3/self_training
+    python -m jaxseg.tools.run_stages --config configs/zs3net_voc_mini.py \
+        --workdir runs/zs3
 
-A stage starts from the folder of the one before (`init_from`).
+runs the stages `:segmentation`, `:generator` and `:self_training`, each from the folder
+of the one before (`init_from`).
 
 15 classes are seen and 5 unseen, background is ignored, and the backbone starts from
 ImageNet weights. With `:graph`, graph context in the generator's stage; with `:zs3`,
@@ -17,7 +16,7 @@ commas: `:generator,graph`.
 
 import ml_collections
 
-STAGES = {"segmentation", "generator", "self_training"}
+STAGES = ("segmentation", "generator", "self_training")
 WORDS = ("zs3", "segmentation", "generator", "self_training", "graph", "tiny")
 
 
@@ -66,13 +65,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         name="zs3net.ZS3Net",
         stage="segmentation",
         layout="sampled",
-        region_share=0.5,
+        region_share=0.25,
         noise="normal",
         generator_rate=2e-4,
         generator_updates="pair",
         samples=64,
         max_classes=4,
-        unseen_weight=100.0,
+        unseen_weight=10.0,  # with more regions, less chance
         restart_classifier=True,
         graph_context=False,
         node_weight=0.1,
@@ -106,10 +105,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     )
 
     words = set(filter(None, variant.split(",")))
-    if words - set(WORDS) or len(words & STAGES) > 1:
+    if words - set(WORDS) or len(words & set(STAGES)) > 1:
         raise ValueError(
             f"variant {variant!r}: use words of {', '.join(WORDS)}, of which one is a "
-            f"stage, {', '.join(sorted(STAGES))}"
+            f"stage, {', '.join(STAGES)}"
         )
     for word in filter(words.__contains__, WORDS):  # in this order
         apply(config, word)

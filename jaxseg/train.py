@@ -40,7 +40,11 @@ class Run:
 
 
 def train(
-    config: Mapping[str, Any], workdir: str, *, line: peers.Alone | None = None
+    config: Mapping[str, Any],
+    workdir: str,
+    *,
+    line: peers.Alone | None = None,
+    part: reporting.Part | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Trains to `total_steps`, resuming what the work folder holds, and evaluates.
 
@@ -48,6 +52,7 @@ def train(
         config: a plain nested dict, as `ConfigDict.to_dict()` gives it.
         workdir: receives config, log, metrics, pictures and checkpoints.
         line: to the other processes of the run; None for a process by itself.
+        part: which part of a longer work the run is, for its progress line.
 
     Returns:
         The final scores by evaluation; empty if a signal stopped the run before.
@@ -81,6 +86,7 @@ def train(
             is_main=is_main,
             total_steps=config["total_steps"],
             profile_at=config.get("every", {}).get("profile", 0),
+            part=part,
         ) as report,
     ):
         run = Run(config, mesh, dataset, method, evaluator, checkpoints, report, stop)
@@ -125,7 +131,7 @@ def train_and_score(run: Run) -> Scores | None:
 
 
 def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
-    """Refuses to hide masks, or labels, from a method that must see them.
+    """Refuses to hide from a method what it must see, or to give what it never reads.
 
     Raises:
         ConfigError: saying what to set.
@@ -136,6 +142,11 @@ def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
             "config.data.supervision='image_labels' hides all masks, and "
             f"{type(method).__name__} learns from masks only: set 'masks', or choose a "
             "method that reads image labels"
+        )
+    if config.get("word_vectors") and not method.reads_word_vectors:
+        raise config_lib.ConfigError(
+            f"{type(method).__name__} reads no word vectors: leave out "
+            "config.word_vectors, or choose a zero-shot method"
         )
     shown = config["data"].get("train_images", zero_shot.DEFAULT) == "keep_unseen"
     if method.reads_unseen_labels and not shown:

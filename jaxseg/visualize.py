@@ -1,8 +1,9 @@
 """Class ids as colours, and pictures that show what a network gets wrong.
 
 `panel` makes the picture of an evaluation: image | truth | prediction | error, with a
-legend; `comparison` shows several networks' predictions beside each other. Everything
-is uint8 RGB on the host; Pillow draws the words.
+legend; `comparison` shows several networks' predictions beside each other, `shares`
+which of a few things each position uses. Everything is uint8 RGB on the host; Pillow
+draws the words.
 """
 
 import os
@@ -21,6 +22,8 @@ PAPER, INK, FAINT = (255, 255, 255), (32, 34, 38), (150, 153, 160)
 GAP, LINE, SWATCH = 8, 22, 14  # pixels: between tiles, a line of text, a legend square
 ERROR_LEGEND = (("right", RIGHT), ("wrong", WRONG), ("unlabelled", LEFT_OUT))
 CAPTIONS = ("image", "truth", "prediction", "error")
+# Of shares: far apart in hue and of like lightness, also to the colour-blind.
+SHARES = ((213, 94, 0), (0, 158, 115), (86, 130, 233), (204, 121, 167), (200, 170, 40))
 Entry: TypeAlias = tuple[str, tuple[int, int, int]]  # of a legend: name and colour
 
 
@@ -162,6 +165,74 @@ def comparison(
     return np.asarray(_stack([captions, *rows, legend]))
 
 
+def mixed(weights: np.ndarray, *, gain: float = 1.0) -> np.ndarray:
+    """Mixes one colour each for a few things by how much each counts.
+
+    Args:
+        weights: [..., S] not negative; only their shares of the sum are shown, equal
+            ones where all are 0.
+        gain: stretches the shares' distances from 1 / S, to see small ones.
+
+    Returns:
+        [..., 3] uint8.
+
+    Raises:
+        ValueError: if there are more things than colours.
+    """
+    count = weights.shape[-1]
+    if count > len(SHARES):
+        raise ValueError(f"{count} shares, and only {len(SHARES)} colours for them")
+    total = weights.sum(axis=-1, keepdims=True)
+    share = np.where(total > 0, weights / np.where(total > 0, total, 1), 1 / count)
+    stretched = np.clip(1 / count + gain * (share - 1 / count), 0, None)
+    stretched = stretched / stretched.sum(axis=-1, keepdims=True)
+    return (stretched @ np.array(SHARES[:count], float)).round().astype(np.uint8)
+
+
+def shares(
+    images: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    names: Sequence[str],
+    *,
+    tile_width: int = 320,
+) -> np.ndarray:
+    """Draws image | the mixture of colours at each position, a row per example.
+
+    The shares' distances from equal ones are stretched until the largest fills the
+    scale; the legend says how much.
+
+    Args:
+        images: uint8 [H, W, 3] each; sizes may differ.
+        weights: [h, w, S] each, not negative, of any size: of the whole image.
+        names: of the S things.
+        tile_width: width in pixels that every tile is scaled to.
+
+    Returns:
+        [H', W', 3] uint8, with a legend.
+    """
+    count = len(names)
+    distance = max(_distance_from_equal(w) for w in weights)
+    gain = (1 - 1 / count) / distance if distance > 0 else 1.0
+    rows = []
+    for image, weight in zip(images, weights, strict=True):
+        colours = Image.fromarray(mixed(weight, gain=gain))
+        size = image.shape[1], image.shape[0]
+        enlarged = colours.resize(size, Image.Resampling.NEAREST)
+        rows.append(_tiles(image, np.asarray(enlarged), width=tile_width))
+    entries = [*zip(names, SHARES, strict=False)]
+    note = f"distances from equal shares x {gain:.1f}"
+    legend = _legend([*entries, (note, PAPER)], width=rows[0].width)
+    captions = _captions(("image", "shares"), tile_width)
+    return np.asarray(_stack([captions, *rows, legend]))
+
+
+def _distance_from_equal(weights: np.ndarray) -> float:
+    """How far the largest share of a map [h, w, S] is from 1 / S."""
+    total = weights.sum(axis=-1, keepdims=True)
+    share = weights / np.where(total > 0, total, 1)
+    return float(np.max(np.where(total > 0, share, 0)) - 1 / weights.shape[-1])
+
+
 def save_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     """Writes a picture uint8 [H, W, 3]; the suffix of the path says the format."""
     Image.fromarray(picture).save(path)
@@ -253,7 +324,8 @@ def _captions(captions: Sequence[str], width: int) -> Image.Image:
 def _classes(labels: LabelSet, ids: np.ndarray) -> list[Entry]:
     """The names and colours of class ids, void last if there is any."""
     known = [c for c in range(labels.num_classes) if c in ids]
-    entries = [(labels.names[c], labels.palette[c]) for c in known]
+    unseen = {c: " (unseen)" for c in labels.unseen}
+    entries = [(labels.names[c] + unseen.get(c, ""), labels.palette[c]) for c in known]
     return entries + ([("unlabelled", VOID)] if len(known) < len(ids) else [])
 
 

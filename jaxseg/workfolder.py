@@ -74,25 +74,47 @@ def claim(
         ConfigError: if the folder holds checkpoints of a run with another config,
             naming the keys that differ.
     """
+    check_owner(config, workdir, labels, protocol=protocol or {})
     os.makedirs(workdir, exist_ok=True)
-    resolved = {**config, "id2label": labels.id2label, "palette": labels.palette}
-    if protocol:
-        resolved[PROTOCOL] = dict(protocol)
-    recorded = read_config(workdir)
-    if recorded is not None and holds_checkpoint(workdir):
-        differ = config_lib.differences(recorded, resolved, ignore=MAY_CHANGE)
-        if differ:
-            raise ConfigError(
-                f"{workdir} belongs to a run with another config; these keys differ "
-                "(there -> here):\n  "
-                + "\n  ".join(differ)
-                + "\ngive a new --workdir; to start from that run's weights, add "
-                f"--config.init_from={workdir}"
-            )
+    resolved = _resolved(config, labels, protocol)
     write_json(os.path.join(workdir, "config.json"), resolved)
     write_json(os.path.join(workdir, "versions.json"), versions())
     if labels.word_vectors is not None:
         write_array(os.path.join(workdir, WORD_VECTORS), labels.word_vectors)
+
+
+def check_owner(
+    config: Mapping[str, Any],
+    workdir: str,
+    labels: LabelSet,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuses what `claim` refuses, and writes nothing.
+
+    Without a protocol, None, that is not compared.
+    """
+    recorded = read_config(workdir)
+    if recorded is None or not holds_checkpoint(workdir):
+        return
+    resolved = _resolved(config, labels, protocol)
+    ignore = MAY_CHANGE if protocol is not None else (*MAY_CHANGE, PROTOCOL)
+    differ = config_lib.differences(recorded, resolved, ignore=ignore)
+    if differ:
+        raise ConfigError(
+            f"{workdir} belongs to a run with another config; these keys differ "
+            "(there -> here):\n  "
+            + "\n  ".join(differ)
+            + "\ngive a new --workdir; to start from that run's weights, add "
+            f"--config.init_from={workdir}"
+        )
+
+
+def _resolved(
+    config: Mapping[str, Any], labels: LabelSet, protocol: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    resolved = {**config, "id2label": labels.id2label, "palette": labels.palette}
+    return resolved | ({PROTOCOL: dict(protocol)} if protocol else {})
 
 
 VISIBLE_SECONDS = 30.0  # that a network's file system may take to show a new file
@@ -182,8 +204,14 @@ def _imported(workdir: str) -> Mapping[str, Any]:
 
 def holds_checkpoint(workdir: str) -> bool:
     """Whether a folder is a run's, with at least one whole checkpoint."""
+    return newest_step(workdir) is not None
+
+
+def newest_step(workdir: str) -> int | None:
+    """The step of the newest whole checkpoint of a run; None if there is none."""
     folder = os.path.join(workdir, FOLDER)
-    return os.path.isdir(folder) and any(n.isdigit() for n in os.listdir(folder))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return max((int(name) for name in names if name.isdigit()), default=None)
 
 
 def run_folder(path: str) -> str:

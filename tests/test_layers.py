@@ -28,6 +28,7 @@ ROWS = (
     ("evaluate", "hooks"),
     ("predict", "live"),
     ("train",),
+    ("command",),
     ("tools", "main"),
 )
 

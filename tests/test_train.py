@@ -466,6 +466,12 @@ def test_masks_are_not_hidden_from_a_method_that_needs_them(tmp_path):
         train.train(config, str(tmp_path / "run"))
 
 
+def test_word_vectors_that_nobody_reads_are_refused(tmp_path):
+    config = make_config() | {"word_vectors": dict(name="word_vectors.drawn", size=4)}
+    with pytest.raises(config_lib.ConfigError, match="Supervised reads no word"):
+        train.train(config, str(tmp_path / "run"))
+
+
 def test_learning_from_nothing_is_said():
     method, _ = build(make_config())
     (message,) = method.warnings(20, 100, {"loss": 0.0, "cross_entropy": 0.0})

@@ -110,7 +110,9 @@ def many():
     """What visualize reads of the classes of ImageNet-S, more than a palette holds."""
     colours = np.random.default_rng(0).integers(0, 256, (919, 3)).tolist()
     names = tuple(f"class {i}" for i in range(919))
-    return types.SimpleNamespace(names=names, palette=colours, num_classes=919)
+    return types.SimpleNamespace(
+        names=names, palette=colours, num_classes=919, unseen=()
+    )
 
 
 def test_classes_beyond_a_palette_are_drawn(many):
@@ -158,3 +160,53 @@ def test_a_comparison_of_nothing_shows_the_truth():
 def test_a_comparison_refuses_a_mask_of_another_size():
     with pytest.raises(ValueError, match="not of one size"):
         visualize.comparison([IMAGE], [TRUTH], {"net": [TRUTH.T]}, LABELS)
+
+
+def test_unseen_classes_are_marked_in_the_legend(monkeypatch):
+    shown = []
+    monkeypatch.setattr(visualize, "_write", lambda *arguments: shown.append(arguments))
+    labels = LABELS.with_unseen(["road"])
+    visualize.comparison([IMAGE], [TRUTH], {}, labels, tile_width=80)
+    written = [text for *_, text in shown]
+    assert {"sky", "road (unseen)", "unlabelled"} <= set(written)
+
+
+def test_a_mixture_is_the_mean_of_colours_by_shares():
+    weights = np.array([[2.0, 0, 0], [0, 0.1, 0], [1, 1, 2], [0, 0, 0]])
+    red, green, blue = np.array(visualize.SHARES[:3], float)
+    expected = [red, green, (red + green + 2 * blue) / 4, (red + green + blue) / 3]
+    np.testing.assert_allclose(visualize.mixed(weights), expected, atol=0.5)
+
+
+def test_small_differences_of_shares_are_stretched():
+    weights = np.array([0.5, 0.51, 0.49])
+    flat = np.abs(np.diff(visualize.mixed(weights).astype(int)))
+    assert np.abs(np.diff(visualize.mixed(weights, gain=90).astype(int))).max() > (
+        flat.max()
+    )
+    np.testing.assert_array_equal(
+        visualize.mixed(weights, gain=1e6)[..., :], visualize.SHARES[1]
+    )
+
+
+def test_more_shares_than_colours_are_refused():
+    with pytest.raises(ValueError, match="6 shares, and only 5 colours"):
+        visualize.mixed(np.ones((2, 6)))
+
+
+def test_a_sheet_of_shares_has_a_map_of_each_image():
+    weights = np.zeros((1, 2, 3))
+    weights[0, 0, 0] = weights[0, 1, 2] = 0.7  # left the first thing, right the last
+    sheet = visualize.shares([IMAGE] * 2, [weights] * 2, "abc", tile_width=80)
+    row = visualize.GAP + visualize.LINE + visualize.GAP + 10
+    left = 2 * visualize.GAP + 80
+    np.testing.assert_array_equal(sheet[row, visualize.GAP + 10], [100, 100, 100])
+    np.testing.assert_array_equal(sheet[row, left + 10], visualize.SHARES[0])
+    np.testing.assert_array_equal(sheet[row + 48, left + 70], visualize.SHARES[2])
+
+
+def test_equal_shares_are_drawn():
+    sheet = visualize.shares([IMAGE], [np.ones((2, 2, 3))], "abc", tile_width=80)
+    grey = np.mean(visualize.SHARES[:3], axis=0)
+    row, left = 2 * visualize.GAP + visualize.LINE + 10, 2 * visualize.GAP + 80
+    np.testing.assert_allclose(sheet[row, left + 10], grey, atol=0.5)

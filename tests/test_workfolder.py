@@ -1,7 +1,9 @@
+import dataclasses
 import json
 import os
 
 import jax
+import numpy as np
 import pytest
 
 from jaxseg import workfolder
@@ -33,6 +35,13 @@ def test_another_config_is_refused_once_there_are_checkpoints(tmp_path):
     assert workfolder.read_config(str(tmp_path))["seed"] == 1
 
 
+def test_the_newest_whole_checkpoint_is_found(tmp_path):
+    assert workfolder.newest_step(str(tmp_path)) is None
+    for name in ("9", "100", "200.orbax-checkpoint-tmp"):
+        os.makedirs(tmp_path / "checkpoints" / name)
+    assert workfolder.newest_step(str(tmp_path)) == 100
+
+
 def test_what_does_not_change_learning_may_change(tmp_path):
     claim(tmp_path)
     os.makedirs(tmp_path / "checkpoints" / "2")
@@ -59,6 +68,13 @@ def test_a_table_of_words_may_lie_elsewhere_and_be_no_other(tmp_path):
     claim(tmp_path, word_vectors=words | dict(path="there.npz"))
     with pytest.raises(ConfigError, match="word_vectors.parts"):
         claim(tmp_path, word_vectors=words | dict(parts=("fasttext",)))
+
+
+def test_a_folder_keeps_the_word_vectors_of_its_classes(tmp_path):
+    vectors = np.eye(CAMVID.num_classes, 4, dtype=np.float32) + 1
+    claim(tmp_path, dataclasses.replace(CAMVID, word_vectors=vectors))
+    np.testing.assert_array_equal(workfolder.read_word_vectors(str(tmp_path)), vectors)
+    assert workfolder.read_word_vectors(str(tmp_path / "other")) is None
 
 
 def test_a_host_that_does_not_see_the_folder_says_so(tmp_path, monkeypatch):

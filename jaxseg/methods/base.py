@@ -55,6 +55,8 @@ class Method:
 
     # Whether `loss` learns from the batch's `image_labels` where masks are hidden.
     reads_image_labels: ClassVar[bool] = False
+    # Whether the vectors of the class names are used.
+    reads_word_vectors: ClassVar[bool] = False
 
     @property
     def self_training(self) -> bool:

@@ -7,7 +7,7 @@ Read `SPNet.loss` first, then `seen_cross_entropy` (unseen classes take no part)
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,8 @@ class SPNet(base.Method):
     gamma: float = 0.0
     zero_label: bool = False
 
+    reads_word_vectors: ClassVar[bool] = True
+
     def __post_init__(self):
         for name in ("scales", "predict_scales"):
             values = getattr(self, name)
@@ -67,8 +69,8 @@ class SPNet(base.Method):
     def init(self, rng: jax.Array, batch: base.Batch) -> TrainState:
         """As `Method.init`, with the word vectors of the classes filled in.
 
-        Where there are none, as where a run's folder only predicts, zeros stand for
-        those that its checkpoint has; `loss` refuses to train with them.
+        Where there are none, as where nothing but a checkpoint is at hand, zeros stand
+        for those that it has; `loss` refuses to train with them.
 
         Raises:
             ValueError: if they are of another size than the head's features.

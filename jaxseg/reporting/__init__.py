@@ -11,6 +11,7 @@
 """
 
 from jaxseg.reporting.logs import log_failure, setup_logging
+from jaxseg.reporting.progress import Part
 from jaxseg.reporting.report import Report
 from jaxseg.reporting.scored import ScoredPicture
 from jaxseg.reporting.starts import FILE as STARTS
@@ -18,6 +19,7 @@ from jaxseg.reporting.starts import record_start
 
 __all__ = [
     "STARTS",
+    "Part",
     "Report",
     "ScoredPicture",
     "log_failure",

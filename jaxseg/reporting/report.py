@@ -13,7 +13,7 @@ from jaxseg import visualize
 from jaxseg.data.labels import LabelSet
 from jaxseg.reporting import page, records, tensorboard
 from jaxseg.reporting.metrics_file import MetricsFile
-from jaxseg.reporting.progress import Progress
+from jaxseg.reporting.progress import Part, Progress
 from jaxseg.reporting.scored import ScoredPicture
 from jaxseg.reporting.text import class_table, log_line
 
@@ -30,6 +30,7 @@ class Report:
         is_main: whether this is the first process.
         total_steps: of a training run, None for an evaluation alone.
         profile_at: the step from which a few steps are traced; 0 for none.
+        part: which part of a longer work the run is; None for one by itself.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Report:
         is_main: bool,
         total_steps: int | None = None,
         profile_at: int = 0,
+        part: Part | None = None,
     ):
         self._workdir = workdir
         self._is_main = is_main
         self._total_steps = total_steps
         self._profile_at = profile_at
+        self._part = part
         self._metrics = MetricsFile(workdir) if is_main else None
         self._writer = tensorboard.create_writer(workdir, is_main=is_main)
         self._progress: Progress | None = None
@@ -77,7 +80,7 @@ class Report:
         self._describe(params)
         if step:
             logging.info("going on after step %d of %d", step, self._total_steps)
-        self._progress = Progress(self._total_steps, step)
+        self._progress = Progress(self._total_steps, step, part=self._part)
 
     def step(self, step: int) -> None:
         """Moves the progress bar; to be called after every step."""
@@ -106,16 +109,15 @@ class Report:
         if self._metrics is None:
             return
         memory = peak_memory()
-        self._log(
-            log_line(
-                step=step,
-                total_steps=self._total_steps,
-                means=means,
-                timing=timing,
-                memory=memory,
-                extra=extra,
-            )
+        line = log_line(
+            step=step,
+            total_steps=self._total_steps,
+            means=means,
+            timing=timing,
+            memory=memory,
+            extra=extra,
         )
+        self._log(self._progress.placed(step, line) if self._progress else line)
         values = {**means, **timing, **(extra or {}), "peak_memory_bytes": memory}
         self._metrics.write(step, "train", values)
         self._writer.write_scalars(step, {f"train/{k}": v for k, v in values.items()})

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import pathlib
 import re
+import typing
 
 import pytest
 
@@ -16,6 +17,7 @@ PAGES = {
     for page in sorted((ROOT / "docs" / "methods").glob("*.md"))
     if "## From equation to function" in page.read_text()
 }
+OF_MODULES = ("parent", "name")  # which flax gives to every module
 NAME = re.compile(r"`([A-Za-z_]+(?:\.[A-Za-z_]\w*)+)`")
 
 pytestmark = pytest.mark.parametrize("page", PAGES)
@@ -59,13 +61,33 @@ def test_functions_of_equations_exist(page):
     assert names and not [name for name in names if not is_there(page, name)]
 
 
+def keys(options, prefix="", without=()):
+    """Keys and defaults of a class of options, and of the options that those may be."""
+    found = {}
+    hints = typing.get_type_hints(options)
+    for field in dataclasses.fields(options):
+        if field.name in without:
+            continue
+        key, hint = f"{prefix}{field.name}", hints[field.name]
+        below = [
+            x for x in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(x)
+        ]
+        if not below or field.default is None:
+            required = field.default is dataclasses.MISSING
+            found[key] = "required" if required else field.default
+        for section in below:
+            found |= keys(section, f"{key}.", (*OF_MODULES, "model"))
+    return {key: value for key, value in found.items() if not callable(value)}
+
+
 def test_every_key_is_explained_with_its_default(page):
     rows = table(page, "Keys of `config.method`")
     told = {
-        row[0].strip("|` "): ast.literal_eval(row[1].strip("`").replace(" ", ""))
+        row[0].strip("|` "): row[1]
+        if row[1] == "required"
+        else ast.literal_eval(row[1].strip("`").replace(" ", ""))
         for row in rows
     }
     (method,) = methods(page)
-    given = {field.name for field in dataclasses.fields(base.Method)}
-    fields = [x for x in dataclasses.fields(method) if x.name not in given]
-    assert told == {field.name: field.default for field in fields}
+    given = [field.name for field in dataclasses.fields(base.Method)]
+    assert told == keys(method, without=given)

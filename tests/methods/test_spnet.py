@@ -62,14 +62,16 @@ def setting():
 
 
 def steps_on(num_devices, steps):
+    """The parameters after the first of some steps on one batch, and all losses."""
     method, state, mesh = start(spnet_config(num_devices=num_devices))
     batch = sharding.to_devices(first_batch(), mesh)
     step = train.compile_step(method, mesh, state, batch)
-    losses = []
-    for _ in range(steps):
+    state, metrics = step(state, batch)
+    params, losses = jax.device_get(state.params), [float(metrics["loss"])]
+    for _ in range(steps - 1):
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
-    return jax.device_get(state.params), losses
+    return params, losses
 
 
 def logits_of(labels):
@@ -109,28 +111,33 @@ def test_without_a_labelled_pixel_loss_and_gradient_are_zero():
 
 def test_the_loss_is_the_sum_over_the_scales_and_their_maximum(setting):
     method, state, batch = setting
-    loss, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
-    variables = dict(
-        params=state.params["segmentor"], batch_stats=state.batch_stats["segmentor"]
-    )
-    image, maps = batch["image"].astype(jnp.float32), []
-    for size in ((32, 64), (16, 32), (24, 48)):
-        resized = jax.image.resize(image, (8, *size, 3), "bilinear", antialias=False)
-        outputs = method.segmentor.apply(variables, resized, train=False)
-        maps.append(outputs.coarse)
-    shape = maps[0].shape
-    maps.append(
-        functools.reduce(
-            jnp.maximum,
-            [jax.image.resize(x, shape, "bilinear", antialias=False) for x in maps],
+
+    def resized(x, h, w):
+        b, _, _, d = x.shape
+        return jax.image.resize(x, (b, h, w, d), "bilinear", antialias=False)
+
+    @jax.jit
+    def maps_of(state, image):
+        variables = dict(
+            params=state.params["segmentor"],
+            batch_stats=state.batch_stats["segmentor"],
         )
-    )
+        maps = []
+        for size in ((32, 64), (16, 32), (24, 48)):
+            shown = resized(image.astype(jnp.float32), *size)
+            outputs = method.segmentor.apply(variables, shown, train=False)
+            maps.append(outputs.coarse)
+        _, h, w, _ = maps[0].shape
+        same_size = [resized(x, h, w) for x in maps]
+        return [*maps, functools.reduce(jnp.maximum, same_size)]
+
     wanted = 0.0
-    for logits in maps:
+    for logits in maps_of(state, batch["image"]):
         _, h, w, _ = logits.shape
         rows, columns = np.arange(h) * 32 // h, np.arange(w) * 64 // w
-        labels = batch["label"][:, rows][:, :, columns]
+        labels = np.asarray(batch["label"])[:, rows][:, :, columns]
         wanted += spnet.seen_cross_entropy(logits, labels, method.labels.seen)
+    loss, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
     np.testing.assert_allclose(loss, wanted, rtol=1e-4)
     assert metrics["loss"] == loss > metrics["cross_entropy"] > 0
 
@@ -165,9 +172,8 @@ def test_nothing_moves_word_vectors_and_normalisations(setting):
 
 
 def test_one_and_eight_devices_do_the_same_and_the_loss_falls():
-    params, losses = steps_on(1, 20)
+    one, losses = steps_on(1, 20)
     assert losses[-1] < 0.8 * losses[0]
-    one, _ = steps_on(1, 1)
     eight, losses_of_eight = steps_on(8, 1)
     np.testing.assert_allclose(losses_of_eight, losses[:1], rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
@@ -268,10 +274,10 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(finished, tmp_path, monke
     assert losses[0][-1] == losses[1][-1]
 
 
-def test_a_folder_predicts_without_its_word_vectors(finished):
+def test_a_folder_predicts_what_was_scored(finished):
     workdir, scores = finished
     predicted, labels = predict.load(str(workdir), exact=True)
-    assert labels.word_vectors is None and len(labels.unseen) == 2
+    assert len(labels.unseen) == 2
     source = inputs.make_dataset(spnet_config()).source("val")
     right = total = 0
     for index in range(len(source)):

@@ -5,7 +5,7 @@ import sys
 import pytest
 from absl import logging
 
-from jaxseg.reporting.progress import Progress
+from jaxseg.reporting.progress import Part, Progress
 
 
 class Terminal(io.StringIO):
@@ -45,6 +45,25 @@ def test_no_line_soon_after_another(logged, monkeypatch):
     now[0] = 110.0
     progress.update(9)
     assert logged == ["step 5/100  loss 1"]
+
+
+def test_a_part_says_where_the_whole_is(logged, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    progress = Progress(100, part=Part("stage 2/4 mixed", 400, 900), quiet_seconds=-1)
+    progress.update(7)
+    assert logged[0].startswith("stage 2/4 mixed, 407/900 of all  step 7/100  eta ")
+
+
+def test_the_bar_of_a_part_is_of_the_whole(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = sys.stderr
+    progress = Progress(100, 10, part=Part("stage 2/4 mixed", 400, 900))
+    progress.update(40)
+    progress._bar.refresh()
+    progress.close()
+    shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert "stage 2/4 mixed step" in shown and "410/900" in shown and "440/900" in shown
 
 
 def test_a_terminal_gets_a_bar_below_the_lines(logged, monkeypatch):

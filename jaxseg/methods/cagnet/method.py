@@ -11,7 +11,7 @@ terms, `network.py` the parts.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,8 @@ class CaGNet(base.Method):
     synthesis: Synthesis | None = None
     pseudo_labels: PseudoLabels | None = None
     patch_network: PatchNetwork | None = None
+
+    reads_word_vectors: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.update not in UPDATES:

@@ -1,6 +1,6 @@
 """Square patches of labels: cut from a map, completed, laid out as a map again.
 
-CaGNet v2 (Gu et al., TPAMI 2022) synthesises a map of k x k patches. All pixels of a
+CaGNet v2 (Gu et al., TNNLS 2022) synthesises a map of k x k patches. All pixels of a
 patch have one latent code (`repeat`), and only its centre counts (`centre_labels`): the
 classifier looks at k x k pixels, which lie in one patch there and nowhere else.
 """

@@ -20,8 +20,8 @@ def sample(
     unseen: Sequence[int],
     num_patches: int,
     side: int = 3,
-    num_preset: int = 5,
-    min_unseen: int = 7,
+    num_preset: int | None = None,
+    min_unseen: int | None = None,
     max_classes: int = 3,
     oversampling: int = 4,
 ) -> jax.Array:
@@ -40,9 +40,11 @@ def sample(
         model: the network.
         unseen: train ids of the unseen classes.
         num_patches: P.
-        side: k. The defaults after it are the authors' for k = 3.
-        num_preset: how many labels are the unseen class from the start.
-        min_unseen: how many pixels of unseen classes a patch has at least.
+        side: k.
+        num_preset: how many labels are the unseen class from the start; None for half
+            of them, rounded up, which are the authors' 5 of 9.
+        min_unseen: how many pixels of unseen classes a patch has at least; None for
+            seven ninths, rounded up, the authors' 7 of 9.
         max_classes: how many classes it has at most.
         oversampling: candidates for each patch.
 
@@ -54,6 +56,10 @@ def sample(
     """
     check_unseen(unseen)
     num_pixels = side * side
+    if num_preset is None:
+        num_preset = (num_pixels + 1) // 2
+    if min_unseen is None:
+        min_unseen = -(-7 * num_pixels // 9)
     if not 0 <= num_preset <= num_pixels or min_unseen > num_pixels or oversampling < 1:
         raise ValueError(
             f"patches of {side} x {side} cannot have {num_preset} preset and "

@@ -8,7 +8,7 @@ pixels are generated), `losses`, `graph` and `self_training`.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,9 @@ class ZS3Net(base.Method):
         layout: what pixels get generated features: whole regions of the seen labels
             ("sampled"), single pixels ("iid"), or those of pictures with unseen classes
             ("gt", the authors', which trains on the unseen labels).
-        region_share: of the regions, or pixels, that become an unseen class.
+        region_share: of the regions, or pixels, that become an unseen class. With
+            `unseen_weight` 100 a share of 3 % has three quarters of all weight, 50 %
+            would have 99 % and make the classifier forget the seen classes.
         noise: of the generator's input, "normal" as in the paper or "uniform", from 0
             to 1, as in the authors' code.
         hidden: width of the generator's hidden layer.
@@ -67,7 +69,7 @@ class ZS3Net(base.Method):
 
     stage: str = "segmentation"
     layout: str = "sampled"
-    region_share: float = 0.5
+    region_share: float = 0.03
     noise: str = "normal"
     hidden: int = 256
     dropout: float = 0.5
@@ -82,6 +84,8 @@ class ZS3Net(base.Method):
     num_nodes: int = 64
     node_weight: float = 0.1
     pseudo_percent: int = 25
+
+    reads_word_vectors: ClassVar[bool] = True
 
     def __post_init__(self):
         options.check(self)

@@ -17,7 +17,13 @@ TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(8, 6)), jnp.float32)
 IS_UNSEEN = jnp.isin(jnp.arange(8), jnp.asarray(UNSEEN))
 SAMPLE = jax.jit(
     functools.partial(sample, model=MODEL, unseen=UNSEEN),
-    static_argnames=("num_patches", "oversampling", "min_unseen", "max_classes"),
+    static_argnames=(
+        "num_patches",
+        "oversampling",
+        "min_unseen",
+        "max_classes",
+        "side",
+    ),
 )
 
 
@@ -68,6 +74,13 @@ def test_labels_are_drawn_by_the_networks_softmax():
     counts = np.bincount(of_one[:, 1, 2], minlength=8)
     expected = share / share.sum() * len(of_one)
     assert scipy.stats.chisquare(counts, expected).pvalue > 1e-3
+
+
+def test_larger_patches_have_as_large_a_share_of_unseen_pixels():
+    found = SAMPLE(KEY, variables(), TABLE, num_patches=300, side=5)
+    flat = found.reshape(300, 25)
+    assert jnp.all(flat[:, :13] == flat[:, :1])
+    assert jnp.all(jnp.sum(IS_UNSEEN[flat], axis=1) >= 20)
 
 
 def test_another_key_draws_others():

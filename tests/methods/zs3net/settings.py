@@ -14,7 +14,14 @@ from jaxseg.models import build
 
 UNSEEN = ("car", "person")
 SIZE = (16, 24)
-SMALL = dict(hidden=8, samples=4, max_classes=3, bandwidths=(2.0, 10.0), num_nodes=8)
+SMALL = dict(
+    hidden=8,
+    samples=4,
+    max_classes=3,
+    bandwidths=(2.0, 10.0),
+    num_nodes=8,
+    region_share=0.5,
+)
 
 
 def labels(word_vectors=True):

@@ -66,6 +66,7 @@ def test_the_classifiers_rate_moves_no_generator(batch):
     )
 
 
+@pytest.mark.slow
 def test_the_generators_rate_moves_the_classifier_by_its_features_only(batch):
     options = dict(region_share=0.0)  # no generated feature reaches the classifier
     slow, _ = run(make(generator_rate=1e-4, **options), batch)
@@ -156,6 +157,7 @@ def test_pairs_in_turn_are_steps_of_their_own(batch):
     assert int(once.opt_state["generator"][0].count) == 1
 
 
+@pytest.mark.slow
 def test_a_step_lowers_the_distance_to_real_features(batch):
     method = make(generator_rate=1e-2, dropout=0.0, samples=32)
     state, first = run(method, batch)
