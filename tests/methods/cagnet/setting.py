@@ -9,6 +9,7 @@ import optax
 
 from jaxseg.data import word_vectors
 from jaxseg.data.scenes import SCENES
+from jaxseg.methods.cagnet.losses import Content
 from jaxseg.methods.cagnet.method import CaGNet
 from jaxseg.models.backbones.tiny import Tiny
 from jaxseg.models.generator import Generator
@@ -47,6 +48,7 @@ def make_method(**options):
         critic_optimizer=critic,
         generator_optimizer=optax.sgd(0.1),
         generator=Generator(features=FEATURES, hidden=(9,), dropout=(0.2,)),
+        content=Content(slots=24),
         scales=(1.0, 0.5),
     )
     return CaGNet(**{**defaults, **options})

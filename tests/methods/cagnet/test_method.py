@@ -9,7 +9,7 @@ import pytest
 
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.mmd import mmd_per_class
-from jaxseg.methods.cagnet.losses import Content, Weights
+from jaxseg.methods.cagnet.losses import Weights
 from jaxseg.methods.cagnet.method import joined, players
 from jaxseg.methods.cagnet.pseudo_labels import PseudoLabels
 from jaxseg.methods.cagnet.synthesis import Synthesis
@@ -42,7 +42,7 @@ BATCH = make_batch()
 @functools.cache
 def ready(update="simultaneous"):
     """A method, its first state, and its compiled step."""
-    method = make_method(update=update, weights=WEIGHTS, content=Content(slots=24))
+    method = make_method(update=update, weights=WEIGHTS)
     state = jax.jit(method.init)(jax.random.key(0), BATCH)
     return method, state, jax.jit(method.train_step)
 
