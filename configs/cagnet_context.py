@@ -188,7 +188,7 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
     method = config.method
     if word in ("mixed", "st_mixed"):
         is_first = word == "mixed"
-        config.total_steps = 5_000 if is_first else 5_000
+        config.total_steps = 5_000
         method.trains_encoder = False
         method.weights.critic_real = 0.75
         method.weights.critic_generated = 0.25
@@ -207,8 +207,8 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
             interval=(100, 100),
             features_per_step=17_672,
             unseen_rate=14.0 if is_first else 9.0,
-            critic_weight=0.125 if is_first else 0.125,
-            generator_weight=0.0 if is_first else 0.0,
+            critic_weight=0.125,
+            generator_weight=0.0,
             patch=1,
         )
         config.init_from = f"runs/cagnet_context/{'step1' if is_first else 'st'}"

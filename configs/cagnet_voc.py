@@ -207,8 +207,8 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
             interval=(100, 100),
             features_per_step=17_672,
             unseen_rate=9.0 if is_first else 5.0,
-            critic_weight=0.125 if is_first else 0.125,
-            generator_weight=0.0 if is_first else 0.0,
+            critic_weight=0.125,
+            generator_weight=0.0,
             patch=1,
         )
         config.init_from = f"runs/cagnet/{'step1' if is_first else 'st'}"

@@ -151,7 +151,8 @@ def synthesise(
     if latent is None:
         size = params["layer_0"]["kernel"].shape[0] - class_table.shape[1]
         shape = (*class_ids.shape, size)
-        latent = jax.random.normal(latent_key, shape, generator.dtype)
+        # Not in fewer bits, which have few values and none beyond three deviations.
+        latent = jax.random.normal(latent_key, shape)
     features: Any = generator.apply(
         {"params": params},
         class_table,

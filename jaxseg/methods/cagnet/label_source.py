@@ -23,7 +23,8 @@ class Memory(flax.struct.PyTreeNode):
     """What synthesis remembers between steps.
 
     Attributes:
-        entropy: [] float32, the class loss of the last synthesis step, for the log.
+        entropy: [] float32, the class loss of the last synthesis step, for the log;
+            that of a guess before the first.
         layouts: of patches of seen labels; None without such a prior.
     """
 
@@ -49,7 +50,8 @@ class LabelSource:
         if self._learns_layouts:
             options = self.synthesis
             remembered = layouts_lib.empty_layouts(options.num_layouts, options.patch)
-        return Memory(entropy=jnp.zeros(()), layouts=remembered)
+        guess = jnp.log(jnp.float32(self.labels.num_classes))
+        return Memory(entropy=guess, layouts=remembered)
 
     def remember(self, memory: Memory, label: jax.Array, key: jax.Array) -> Memory:
         """Learns layouts from the seen labels [B, h, w] of a batch, if it uses any."""

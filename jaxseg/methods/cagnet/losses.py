@@ -18,6 +18,7 @@ from jaxseg.losses.mmd import CAGNET_BANDWIDTHS, mmd_per_class, mmd_runs
 from jaxseg.methods.cagnet.network import Verdict
 
 Metrics = dict[str, jax.Array]
+CONTENTS = ("mmd_per_class", "mmd_runs", "mse", "l1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,12 @@ class Content:
     slots: int = 256
     bandwidths: tuple[float, ...] = CAGNET_BANDWIDTHS
 
+    def __post_init__(self):
+        if self.kind not in CONTENTS:
+            raise ValueError(f"content.kind is one of {CONTENTS}, got {self.kind!r}")
+        if self.slots < 1:
+            raise ValueError(f"content.slots is {self.slots}: give at least 1")
+
     def __call__(
         self,
         key: jax.Array,
@@ -78,9 +85,6 @@ class Content:
             real: [B, h, w, D].
             labels: [B, h, w]; ids outside [0, C) do not count.
             num_classes: C.
-
-        Raises:
-            ValueError: if `kind` is unknown.
         """
         real = jax.lax.stop_gradient(real)
         if self.kind in ("l1", "mse"):
@@ -98,10 +102,6 @@ class Content:
                 num_classes=num_classes,
                 slots=self.slots,
                 bandwidths=self.bandwidths,
-            )
-        if self.kind != "mmd_runs":
-            raise ValueError(
-                f"content.kind is mmd_per_class, mmd_runs, mse or l1, got {self.kind!r}"
             )
         loss, _ = mmd_runs(*sets, num_classes=num_classes, bandwidths=self.bandwidths)
         return loss

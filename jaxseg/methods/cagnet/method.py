@@ -17,11 +17,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxseg.data import splits, word_vectors
+from jaxseg import sharding
+from jaxseg.data import word_vectors
+from jaxseg.data.labels import IGNORE
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.divergence import standard_normal_divergence
 from jaxseg.methods import base
-from jaxseg.methods.cagnet import losses
+from jaxseg.methods.cagnet import losses, options
 from jaxseg.methods.cagnet import patch_network as patch_networks
 from jaxseg.methods.cagnet.label_source import DrawPatches, LabelSource
 from jaxseg.methods.cagnet.losses import Content, Weights
@@ -33,8 +35,6 @@ from jaxseg.models.generator import Generator, synthesise
 from jaxseg.models.heads.context import Context
 from jaxseg.ops.scales import labels_at, largest, shrink
 from jaxseg.state import TrainState
-
-UPDATES = ("simultaneous", "sequential")
 
 
 class Maps(NamedTuple):
@@ -90,26 +90,7 @@ class CaGNet(base.Method):
     reads_word_vectors: ClassVar[bool] = True
 
     def __post_init__(self):
-        if self.update not in UPDATES:
-            raise ValueError(f"update is one of {UPDATES}, got {self.update!r}")
-        if not self.scales or self.scales[0] != 1.0:
-            raise ValueError(f"scales begin with 1.0, got {self.scales}")
-        prior = self.synthesis.patch_prior if self.synthesis else ""
-        side = self.synthesis.patch if self.synthesis else 0
-        if prior == "pixelcnn" and (
-            self.patch_network is None or self.patch_network.side != side
-        ):
-            raise ValueError(
-                f"the prior 'pixelcnn' of patches of {side} needs config.method."
-                f"patch_network of side={side}"
-            )
-        window = getattr(self.segmentor.decoder, "window", 1)
-        if side and window > side:
-            raise ValueError(
-                f"a classifier of window {window} looks beyond synthesised patches of "
-                f"{side}: set config.method.synthesis.patch to {window} or more"
-            )
-        splits.check_split(self.labels)
+        options.check(self)
 
     @property
     def self_training(self) -> bool:
@@ -196,7 +177,8 @@ class CaGNet(base.Method):
             batch: image [B, H, W, 3], label [B, H, W].
             key: of all draws.
         """
-        noise_key, generator_key, critic_key, content_key = jax.random.split(key, 4)
+        keys = jax.random.split(key, 5)
+        noise_key, generator_key, critic_key, generated_key, content_key = keys
         now = players(state.params)
         encode, labels = self.encoder_of(state, batch, noise_key)
         maps, back_to_encoder = self.linearised(encode, now)
@@ -217,13 +199,13 @@ class CaGNet(base.Method):
         generated, back_to_generator = jax.vjp(generate, now["generator"])
 
         def critic_loss(critic: Any) -> tuple[jax.Array, base.Metrics]:
-            judged = [self.judge(critic, x, critic_key) for x in maps.features]
+            judged = self.judge_all(critic, maps, critic_key)
             classification = losses.real_classification(
                 [verdict.logits for verdict in judged], labels
             )
             return losses.critic_loss(
                 judged[0],
-                self.judge(critic, generated, critic_key),
+                self.judge(critic, generated, generated_key),
                 classification,
                 label,
                 weights=self.weights,
@@ -236,7 +218,7 @@ class CaGNet(base.Method):
 
         def generator_loss(generated: jax.Array) -> tuple[jax.Array, base.Metrics]:
             return losses.generator_loss(
-                self.judge(met["critic"], generated, critic_key),
+                self.judge(met["critic"], generated, generated_key),
                 self.content(
                     content_key,
                     generated,
@@ -254,7 +236,7 @@ class CaGNet(base.Method):
         metrics = metrics | more
 
         def encoder_loss(maps: Maps) -> tuple[jax.Array, jax.Array]:
-            judged = [self.judge(met["critic"], x, critic_key) for x in maps.features]
+            judged = self.judge_all(met["critic"], maps, critic_key)
             classification = losses.real_classification(
                 [verdict.logits for verdict in judged], labels
             )
@@ -324,9 +306,10 @@ class CaGNet(base.Method):
         return encode, [labels_at(label, size) for size in sizes]
 
     def label_of_map(self, state: TrainState, batch: base.Batch) -> jax.Array:
-        """The labels of a batch at the size of the features, [B, h, w]."""
+        """The labels of a batch at the size of the features, [B, h, w], else 255."""
         features = jax.eval_shape(self.describe, state, batch).features
-        return labels_at(batch["label"].astype(jnp.int32), features.shape[1:3])
+        label = labels_at(batch["label"].astype(jnp.int32), features.shape[1:3])
+        return jnp.where(self.is_class(label), label, IGNORE)
 
     def linearised(self, encode: Any, now: Mapping[str, Any]) -> tuple[Maps, Any]:
         """The maps, and how a gradient goes back through them; None if it need not."""
@@ -367,6 +350,7 @@ class CaGNet(base.Method):
         label = source.sample(label_key, state.memory, self.patches_from(state))
         target = source.targets(label)
         latent = source.latent(latent_key, label, self.generator.features)
+        label, target, latent = sharding.split((label, target, latent))
         now = players(state.params)
 
         def entropy(critic: Any, generator: Any) -> jax.Array:
@@ -446,6 +430,14 @@ class CaGNet(base.Method):
             rngs={"dropout": key},
         )
         return verdict
+
+    def judge_all(self, critic: Any, maps: Maps, key: jax.Array) -> list[Verdict]:
+        """What a critic says of each map, each with dropout of its own."""
+        keys = jax.random.split(key, len(maps.features))
+        return [
+            self.judge(critic, features, own)
+            for features, own in zip(maps.features, keys, strict=True)
+        ]
 
     def logits_of(self, state: TrainState, image: jax.Array) -> jax.Array:
         """The logits of the present state before their enlargement, [B, h, w, C]."""

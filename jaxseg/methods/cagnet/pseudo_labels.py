@@ -28,6 +28,14 @@ class PseudoLabels:
     min_probability: float = 0.0
     consistency: bool = False
 
+    def __post_init__(self):
+        if self.top_p < 1 or not 0 <= self.min_probability < 1:
+            raise ValueError(
+                f"pseudo_labels.top_p={self.top_p} with min_probability="
+                f"{self.min_probability} would label nothing: give at least 1, and a "
+                "probability below 1"
+            )
+
     def __call__(
         self,
         predict: Callable[[jax.Array], jax.Array],

@@ -55,6 +55,17 @@ class Synthesis:
                 f"synthesis.patch_prior is one of {PATCH_PRIORS}, got "
                 f"{self.patch_prior!r}"
             )
+        if self.unseen_rate < -1 or not 0 <= self.pure_share <= 1:
+            raise ValueError(
+                f"synthesis.unseen_rate={self.unseen_rate} is at least -1 and "
+                f"pure_share={self.pure_share} a probability"
+            )
+        if min(self.critic_weight, self.generator_weight) < 0 or self.num_layouts < 1:
+            raise ValueError(
+                "synthesis has weights of 0 or more and room for layouts, got "
+                f"critic_weight={self.critic_weight}, generator_weight="
+                f"{self.generator_weight}, num_layouts={self.num_layouts}"
+            )
         if self.features_per_step < self.patch**2:
             raise ValueError(
                 f"synthesis.features_per_step={self.features_per_step} is less than a "

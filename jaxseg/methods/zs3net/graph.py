@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxseg.models.dropout import Dropout
 from jaxseg.ops import components
 
 GLOROT = nn.initializers.glorot_uniform()
@@ -101,7 +102,7 @@ class GraphGenerator(nn.Module):
         x = jnp.concatenate([words, latent], axis=-1)
         x = GraphConvolution(self.hidden, name="layer_0")(x, adjacency)
         x = nn.leaky_relu(x, self.negative_slope)
-        x = nn.Dropout(self.dropout, name="dropout_0")(x, deterministic=not train)
+        x = Dropout(self.dropout, name="dropout_0")(x, deterministic=not train)
         return GraphConvolution(self.features, name="layer_1")(x, adjacency)
 
 
