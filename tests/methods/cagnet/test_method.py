@@ -61,7 +61,9 @@ def losses_by_hand(method, state, now, met):
         met: the critic that the others meet.
     """
     rng = jax.random.fold_in(state.rng, state.step)
-    noise, drop, judge_key, pixels = jax.random.split(jax.random.split(rng, 4)[0], 4)
+    keys = jax.random.split(jax.random.split(rng, 4)[0], 5)
+    noise, drop, judge_key, generated_key, pixels = keys
+    map_keys = jax.random.split(judge_key, 3)
     contexts = [
         method.describe_image(state, now["encoder"], shrink(BATCH["image"], s), key)
         for s, key in zip((1.0, 0.5), jax.random.split(noise, 2), strict=True)
@@ -70,7 +72,6 @@ def losses_by_hand(method, state, now, met):
     maps.append(largest(maps))
     label = labels_at(BATCH["label"], maps[0].shape[1:3])
     labels = [label, labels_at(BATCH["label"], maps[1].shape[1:3]), label]
-    judge = functools.partial(method.judge, key=judge_key)
     table, latent = jnp.asarray(LABELS.word_vectors), contexts[0].latent
     generated = synthesise(
         method.generator, now["generator"], drop, table, label, latent
@@ -79,15 +80,16 @@ def losses_by_hand(method, state, now, met):
 
     def of_pictures(critic):
         entropies = [
-            cross_entropy(judge(critic, x).logits, y)
-            for x, y in zip(maps, labels, strict=True)
+            cross_entropy(method.judge(critic, x, key).logits, y)
+            for x, y, key in zip(maps, labels, map_keys, strict=True)
         ]
         return sum(entropies) / 3
 
     def mean(values):
         return jnp.sum(jnp.where(mask, values, 0)) / jnp.sum(mask)
 
-    real, fake = (judge(now["critic"], x) for x in (maps[0], generated))
+    real = method.judge(now["critic"], maps[0], map_keys[0])
+    fake = method.judge(now["critic"], generated, generated_key)
     critic = (
         0.9 * (mean(1 - real.real) + mean(fake.real))
         + 0.7 * of_pictures(now["critic"])
@@ -105,7 +107,7 @@ def losses_by_hand(method, state, now, met):
         num_classes=10,
         slots=24,
     )
-    passed = judge(met, generated)
+    passed = method.judge(met, generated, generated_key)
     generator = (
         1.5 * mean(1 - passed.real)
         + 4.0 * content
