@@ -348,7 +348,8 @@ class CaGNet(base.Method):
         assert source is not None and synthesis is not None
         label_key, latent_key, feature_key, critic_key = jax.random.split(key, 4)
         label = source.sample(label_key, state.memory, self.patches_from(state))
-        target = source.targets(label)
+        classifier: Any = self.segmentor.decoder
+        target = classifier.inner(source.targets(label))
         latent = source.latent(latent_key, label, self.generator.features)
         label, target, latent = sharding.split((label, target, latent))
         now = players(state.params)
@@ -362,9 +363,8 @@ class CaGNet(base.Method):
                 label,
                 latent,
             )
-            return cross_entropy(
-                self.judge(critic, features, critic_key).logits, target
-            )
+            verdict = self.judge(critic, features, critic_key, inside=True)
+            return cross_entropy(verdict.logits, target)
 
         moves_generator = synthesis.generator_weight > 0
         moved = (0, 1) if moves_generator else (0,)
@@ -416,7 +416,9 @@ class CaGNet(base.Method):
         shape = jax.eval_shape(lambda image: encode(image, None), image).latent.shape
         return encode(image, jax.random.normal(key, shape))
 
-    def judge(self, critic: Any, features: jax.Array, key: jax.Array) -> Verdict:
+    def judge(
+        self, critic: Any, features: jax.Array, key: jax.Array, *, inside: bool = False
+    ) -> Verdict:
         """What a critic says of features [B, h, w, D], with its dropout."""
         params = {
             "segmentor": {"decoder": critic["decoder"]},
@@ -426,6 +428,7 @@ class CaGNet(base.Method):
             {"params": params},
             features,
             train=True,
+            inside=inside,
             method=CaGNetNetwork.judge,
             rngs={"dropout": key},
         )

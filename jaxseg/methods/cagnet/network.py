@@ -67,9 +67,15 @@ class CaGNetNetwork(nn.Module):
         stages = self.segmentor.stages(image, train=False)
         return self.segmentor.head.describe(stages, noise, train=False)
 
-    def judge(self, features: jax.Array, *, train: bool) -> Verdict:
-        """What discriminator and classifier say of features [B, h, w, D]."""
+    def judge(
+        self, features: jax.Array, *, train: bool, inside: bool = False
+    ) -> Verdict:
+        """What discriminator and classifier say of features [B, h, w, D].
+
+        With `inside`, of the classes only where their window lies within the map.
+        """
         classifier: Any = self.segmentor.decoder
         hidden = classifier.trunk(features, train=train)
-        logits = classifier.classes(hidden, self.segmentor.num_classes)
+        num_classes = self.segmentor.num_classes
+        logits = classifier.classes(hidden, num_classes, inside=inside)
         return Verdict(self.discriminator(hidden), logits)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxseg.models.dropout import Dropout
 from jaxseg.models.generator import KERNEL_INIT
 from jaxseg.models.layers import Conv
+from jaxseg.ops.convolution import Padding
 
 
 class FeatureClassifier(nn.Module):
@@ -33,8 +34,6 @@ class FeatureClassifier(nn.Module):
     def setup(self):
         self.trunk_layer = self._conv(self.hidden, 1)
         self.drop = Dropout(self.dropout)
-        if self.window > 1:
-            self.window_layer = self._conv(self.hidden, self.window)
 
     def __call__(
         self,
@@ -54,18 +53,46 @@ class FeatureClassifier(nn.Module):
         return self.drop(hidden, deterministic=not train)
 
     @nn.compact
-    def classes(self, hidden: jax.Array, num_classes: int) -> jax.Array:
-        """Logits [B, h, w, C] of the hidden layer, or C + 1 with the extra column."""
+    def classes(
+        self, hidden: jax.Array, num_classes: int, *, inside: bool = False
+    ) -> jax.Array:
+        """Logits of the hidden layer.
+
+        Args:
+            hidden: [B, h, w, hidden] of `trunk`.
+            num_classes: C.
+            inside: only where the window lies within the map: of a patch as large as
+                the window, its middle.
+
+        Returns:
+            [B, h', w', C] float32, or C + 1 columns with the extra one.
+        """
         if self.window > 1:
-            hidden = self.window_layer(hidden)
+            padding = ((0, 0), (0, 0)) if inside else "SAME"
+            hidden = self._conv(
+                self.hidden, self.window, name="window_layer", padding=padding
+            )(hidden)
         columns = num_classes + self.extra_background_logit
         logits = self._conv(columns, 1, name="classifier")(hidden)
         return logits.astype(jnp.float32)
 
-    def _conv(self, features: int, window: int, name: str | None = None) -> Conv:
+    def inner(self, labels: jax.Array) -> jax.Array:
+        """The labels [B, h, w] of the positions that `inside` leaves."""
+        margin = self.window // 2
+        _, height, width = labels.shape
+        return labels[:, margin : height - margin, margin : width - margin]
+
+    def _conv(
+        self,
+        features: int,
+        window: int,
+        name: str | None = None,
+        padding: Padding = "SAME",
+    ) -> Conv:
         return Conv(
             features,
             window,
+            padding=padding,
             use_bias=True,
             dtype=self.dtype,
             kernel_init=KERNEL_INIT,

@@ -89,3 +89,17 @@ def test_bfloat16_computes_and_logits_are_float32(window):
     half = logits_of(network.copy(dtype="bfloat16"), variables)
     assert half.dtype == jnp.float32
     np.testing.assert_allclose(half, logits_of(network, variables), atol=0.1)
+
+
+def test_the_middle_of_a_patch_is_what_the_whole_map_has_there():
+    classifier = FeatureClassifier(hidden=6, window=3)
+    features = jax.random.normal(jax.random.key(1), (4, 3, 3, 5))
+    params = classifier.init(jax.random.key(0), features, (), 7, train=False)
+
+    def logits(inside):
+        hidden = classifier.apply(params, features, train=False, method="trunk")
+        return classifier.apply(params, hidden, 7, inside=inside, method="classes")
+
+    np.testing.assert_allclose(logits(True), logits(False)[:, 1:2, 1:2], atol=1e-6)
+    ids = jnp.arange(36).reshape(4, 3, 3)
+    np.testing.assert_array_equal(classifier.inner(ids), ids[:, 1:2, 1:2])
