@@ -52,6 +52,8 @@ from jaxseg.ops.scales import labels_at
 from jaxseg.state import TrainState
 
 PROJECTIONS = ("tsne", "umap", "pca")
+# What a projection needs beside NumPy: its module, and what pip calls it.
+NEEDS = {"tsne": ("sklearn", "scikit-learn"), "umap": ("umap", "umap-learn")}
 MOST_POINTS = 100  # of a class, real and as many generated
 
 
@@ -398,6 +400,22 @@ def draw(trained: Trained, looks: Sequence[Look], *, projection: str = "") -> An
         logging.info("%s generates no features", type(trained.method).__name__)
 
 
+def check_installed(projection: str) -> None:
+    """Refuses a projection whose package is not there, before anything is drawn.
+
+    Raises:
+        ValueError: saying what to install.
+    """
+    if projection not in NEEDS:
+        return
+    module, package = NEEDS[projection]
+    if importlib.util.find_spec(module) is None:
+        raise ValueError(
+            f"--projection={projection} needs {package}: pip install {package}, or "
+            "choose another"
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line and draws.
 
@@ -421,6 +439,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compilation_cache.enable(None)
     logging.set_verbosity(logging.ERROR)  # Orbax warns that it only reads
     try:
+        check_installed(options.projection)
         config = None
         if options.config:
             path, _, words = options.config.partition(":")

@@ -164,3 +164,9 @@ def test_a_config_of_another_model_is_refused(workdir, tmp_path):
     arguments = ("--workdir", workdir, "--out", str(tmp_path), "--config", other)
     with pytest.raises(SystemExit, match="another model.*\n.*window: 1 -> 3"):
         pictures.main(arguments)
+
+
+def test_a_projection_without_its_package_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match="needs umap-learn"):
+        pictures.check_installed("umap")
