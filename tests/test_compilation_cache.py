@@ -54,6 +54,7 @@ def twice(tmp_path_factory):
     return caches, *results
 
 
+@pytest.mark.slow
 def test_the_step_is_kept_and_found_again(twice):
     caches, (first, _, files), (second, _, files_after) = twice
     # Which small programs are slow enough to be kept depends on the machine's load.
@@ -67,6 +68,7 @@ def test_the_step_is_kept_and_found_again(twice):
     assert kept_steps[0] and kept_steps[0] == kept_steps[1]
 
 
+@pytest.mark.slow
 def test_a_step_from_the_cache_computes_the_same(twice):
     _, (_, losses, _), (_, losses_again, _) = twice
     assert len(losses) == 2 and losses == losses_again
