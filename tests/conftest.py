@@ -17,6 +17,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+import jax  # noqa: E402
 import pytest  # noqa: E402
 from absl import flags, logging  # noqa: E402
 
@@ -30,6 +31,13 @@ def verbosity():
     before = logging.get_verbosity()
     yield
     logging.set_verbosity(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs():
+    """Forgets what a module compiled, which else adds up to many GB a process."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,7 @@ def mixed(folder):
     return config | {"init_from": str(folder / "step1"), "every": dict(log=1)}
 
 
+@pytest.mark.slow
 def test_a_stage_begins_where_the_one_before_ended(finished):
     folder, scores = finished
     assert 0 <= scores["val"]["mean_iou"] <= 1
@@ -110,6 +111,7 @@ def test_a_stage_begins_where_the_one_before_ended(finished):
     assert entropies[0] != entropies[1] == entropies[2] != entropies[3]
 
 
+@pytest.mark.slow
 def test_a_stopped_stage_goes_on_as_if_it_had_not_been(finished, tmp_path, monkeypatch):
     folder, scores = finished
     with monkeypatch.context() as context:
@@ -124,6 +126,7 @@ def test_a_stopped_stage_goes_on_as_if_it_had_not_been(finished, tmp_path, monke
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_a_folder_predicts_and_says_its_protocol(finished):
     folder, _ = finished
     predictor, labels = predict.load(str(folder / "mixed"), exact=True)

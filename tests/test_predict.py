@@ -142,12 +142,10 @@ def test_a_folder_that_is_no_runs_is_named(tmp_path):
 
 def test_seen_and_unseen_classes_come_with_the_run(tmp_path):
     config = make_config(total_steps=1, data__unseen=("person", "car"))
-    config["word_vectors"] = dict(name="word_vectors.drawn", size=4)
     train.train(config, str(tmp_path))
     recorded, method = predict.recorded(str(tmp_path))
     assert method.labels.unseen == (9, 8) and method.labels.seen == tuple(range(8))
     assert recorded["protocol"]["unseen"] == ["person", "car"]
-    assert method.labels.word_vectors is None
     with Checkpoints(str(tmp_path), read_only=True) as checkpoints:
         assert checkpoints.metadata(1) == recorded["protocol"]
     _, labels = predict.load(str(tmp_path))
