@@ -10,7 +10,7 @@ import pytest
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.mmd import mmd_per_class
 from jaxseg.methods.cagnet.losses import Weights
-from jaxseg.methods.cagnet.method import joined, players
+from jaxseg.methods.cagnet.players import joined, players
 from jaxseg.methods.cagnet.pseudo_labels import PseudoLabels
 from jaxseg.methods.cagnet.synthesis import Synthesis
 from jaxseg.models.generator import Generator, synthesise

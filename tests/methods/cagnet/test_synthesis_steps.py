@@ -11,7 +11,8 @@ import pytest
 
 from jaxseg import sharding, train
 from jaxseg.losses.cross_entropy import cross_entropy
-from jaxseg.methods.cagnet.method import CaGNet, players
+from jaxseg.methods.cagnet.method import CaGNet
+from jaxseg.methods.cagnet.players import players
 from jaxseg.methods.cagnet.synthesis import Synthesis
 from jaxseg.models.generator import synthesise
 from tests.methods.cagnet.setting import (
