@@ -1,5 +1,9 @@
 """Checks against SAZS's code and what it builds on; each family has its own file."""
 
+from tests.golden.checks.sazs_alignment import (  # noqa: F401
+    align_binary,
+    align_multi,
+)
 from tests.golden.checks.sazs_clip import clip_text  # noqa: F401
 from tests.golden.checks.sazs_drn import drn_d  # noqa: F401
 from tests.golden.checks.sazs_metrics import metric_fold  # noqa: F401
