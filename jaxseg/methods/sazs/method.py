@@ -219,7 +219,7 @@ class SAZS(base.Method):
     def _segmentor_optimizer(self) -> optax.GradientTransformation:
         """The optimiser, without a state for the parts that stay as they are."""
 
-        def side(path: tuple[str, ...]) -> str:
+        def side(path: tuple[Any, ...]) -> str:
             is_still = path == CLASS_VECTORS[1:] or path[0] == "guide"
             return "still" if is_still else "moved"
 
