@@ -9,6 +9,16 @@ from tests.golden.checks.sazs_drn import drn_d  # noqa: F401
 from tests.golden.checks.sazs_metrics import metric_fold  # noqa: F401
 from tests.golden.checks.sazs_protocols import resize_logits_pil  # noqa: F401
 from tests.golden.checks.sazs_spectral import affinity  # noqa: F401
+from tests.golden.checks.sazs_shape import (  # noqa: F401
+    affine_warp,
+    boundary,
+    edges,
+    inverseform_mlp,
+    inverseform_mlp_full,
+    inverseform_small,
+    sobel_kernel,
+    theta_distance,
+)
 from tests.golden.checks.sazs_vit import (  # noqa: F401
     dino_keys,
     dpt_decoder,
