@@ -4,6 +4,7 @@ from tests.golden.checks.sazs_clip import clip_text  # noqa: F401
 from tests.golden.checks.sazs_drn import drn_d  # noqa: F401
 from tests.golden.checks.sazs_metrics import metric_fold  # noqa: F401
 from tests.golden.checks.sazs_protocols import resize_logits_pil  # noqa: F401
+from tests.golden.checks.sazs_text import clip_bpe  # noqa: F401
 from tests.golden.checks.sazs_vit import (  # noqa: F401
     dino_keys,
     dpt_decoder,
