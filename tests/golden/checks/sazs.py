@@ -20,6 +20,7 @@ from tests.golden.checks.sazs_shape import (  # noqa: F401
     theta_distance,
 )
 from tests.golden.checks.sazs_segments import fusion, localisation_boxes  # noqa: F401
+from tests.golden.checks.sazs_text import clip_bpe  # noqa: F401
 from tests.golden.checks.sazs_vit import (  # noqa: F401
     dino_keys,
     dpt_decoder,
