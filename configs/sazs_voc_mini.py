@@ -4,12 +4,12 @@
     python -m jaxseg.main --config configs/sazs_voc_mini.py --workdir runs/sazs_0 \
         --config.data.fold=0
 
-Episodes of PASCAL-5i made of all pairs that the masks hold; the five classes of the fold
-are held out, and unlabelled in training. The backbone starts from ImageNet weights, and
-the same weights, as they are, group the patches of the eigensegments. Texts are stored
-ones of ViT-B/16, `a photo of a NAME`; none of `others` is among them, and "background"
-stands for everything else. With `:align`, no shape constraint; with `:tiny`, two steps
-on made-up shapes, offline. Variants join by commas.
+Episodes of PASCAL-5i made of all pairs that the masks hold; the five classes of the
+fold are held out, and unlabelled in training. The backbone starts from ImageNet
+weights, and the same weights, as they are, group the patches of the eigensegments.
+Texts are stored ones of ViT-B/16, `a photo of a NAME`; none of `others` is among them,
+and "background" stands for everything else. With `:align`, no shape constraint; with
+`:tiny`, two steps on made-up shapes, offline. Variants join by commas.
 
 Compare what fusion does to one checkpoint with
 
@@ -131,6 +131,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             config.method.shape.update(
                 edge_weight=0.0, attention_weight=0.0, transform_weight=0.0
             )
+            config.method.transform = None
         elif word == "tiny":
             shrink(config)
         else:
