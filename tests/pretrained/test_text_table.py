@@ -115,6 +115,30 @@ def test_half_precision_files_are_read_as_float32(weights, table, tmp_path):
     assert 0 < np.abs(found - table).max() < 0.01
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_programs_are_read_as_openai_publishes_them(
+    torch, weights, table, tmp_path
+):
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x
+
+    whole = Model()
+    with np.load(weights) as file:
+        for name in file.files:
+            *path, leaf = name.split(".")
+            module = whole
+            for part in path:
+                if part not in dict(module.named_children()):
+                    module.add_module(part, Model())
+                module = module.get_submodule(part)
+            value = torch.nn.Parameter(torch.from_numpy(file[name]))
+            module.register_parameter(leaf, value)
+    torch.jit.trace(whole, torch.ones(1)).save(tmp_path / "ViT.pt")
+    found = encode(NAMES, weights=str(tmp_path / "ViT.pt"))
+    np.testing.assert_array_equal(found, table)
+
+
 SHAPES = {
     "ViT-B/32": clip_file.published(32, 50),
     "ViT-B/16": clip_file.published(16, 197),
