@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VOCABULARY, WIDTH, DEPTH, EMBEDDING = 49_408, 64, 2, 6
+VOCABULARY, WIDTH, DEPTH, EMBEDDING = 49_408, 16, 2, 6
 
 
 def arrays(width=WIDTH, depth=DEPTH, embedding=EMBEDDING, context=77, seed=0):
