@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.ops.eigensegments import eigensegments, eigensegments_within, fix_signs
+from jaxseg.ops.eigensegments import eigensegments, eigensegments_within
 from jaxseg.ops.resize import interpolation_matrix
 
 RNG = np.random.default_rng(0)
@@ -88,19 +88,3 @@ def test_without_structure_there_are_no_segments():
 def test_an_unknown_enlargement_is_refused():
     with pytest.raises(ValueError, match="'bilinear' or 'nearest', got 'cubic'"):
         eigensegments(jnp.zeros((1, 2, 2, 1)), (4, 4), patch=2, enlargement="cubic")
-
-
-def test_a_vector_mostly_positive_is_negated():
-    vectors = jnp.array([[1, 1, 1], [1, -1, 1], [1, -1, -1], [-1, -1, 1.0], [0, 1, 1]])
-    turned = fix_signs(vectors)
-    np.testing.assert_array_equal(turned[:, 0], -vectors[:, 0])
-    np.testing.assert_array_equal(turned[:, 1], vectors[:, 1])
-    np.testing.assert_array_equal(turned[:, 2], -vectors[:, 2])
-
-
-def test_a_vector_positive_everywhere_keeps_its_sign():
-    ones = jnp.ones((4, 1))
-    np.testing.assert_array_equal(fix_signs(ones), ones)
-    with_padding = jnp.array([[1.0], [1.0], [0.0]])
-    valid = jnp.array([True, True, False])
-    np.testing.assert_array_equal(fix_signs(with_padding, valid=valid), with_padding)

@@ -5,8 +5,14 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
-from jaxseg.ops.spectral_regions import border, count_by_gap, spectral_regions
+from jaxseg.ops.spectral_regions import (
+    border,
+    count_by_gap,
+    rayleigh,
+    spectral_regions,
+)
 
 KEY = jax.random.key(0)
 TRUTH = np.zeros((8, 10), int)
@@ -58,3 +64,13 @@ def test_the_count_is_behind_the_largest_gap_but_the_first():
     values = jnp.array([0.0, 0.5, 0.55, 0.9, 0.95])  # gaps .5 .05 .35 .05
     assert count_by_gap(values) == 3
     assert count_by_gap(jnp.array([0.0, 0.1, 0.4, 0.5])) == 2
+
+
+def test_eigenvalues_are_found_again_from_their_vectors():
+    weights = np.random.default_rng(0).random((12, 12))
+    weights += weights.T
+    degree = np.diag(weights.sum(axis=1))
+    values, vectors = scipy.linalg.eigh(degree - weights, degree)
+    maps = jnp.asarray(vectors[:, :4].reshape(3, 4, 4))
+    ours = rayleigh(maps.at[..., 3].set(0), jnp.asarray(weights))
+    np.testing.assert_allclose(ours, [*values[:3], 1], atol=1e-5)
