@@ -75,49 +75,44 @@ class SpectralMaps:
         self,
         variables: Any,
         image: jax.Array,
-        size: jax.Array,
+        maps: jax.Array,
+        grid: jax.Array,
         key: jax.Array,
         *,
         num_regions: int,
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> jax.Array:
         """Cuts each picture into regions, by k-means of the nodes' eigenvectors.
 
         Args:
             variables: as for a call.
             image: as for a call.
-            size: as for a call.
+            maps: of a call.
+            grid: of a call.
             key: of k-means, the same for every picture.
             num_regions: how many; 0 for as many as the largest gap between the
                 eigenvalues of each picture suggests, at most K.
 
         Returns:
-            regions: int32 [B, h, w], 0 the one with most of the border; -1 beyond a
-                picture's grid.
-            grid: as of a call.
+            int32 [B, h, w], 0 the region with most of the border; -1 beyond a picture's
+            grid.
 
         Raises:
-            ValueError: for gaps of fewer than two vectors or with the constant one.
+            ValueError: for gaps of fewer than two vectors, or with the constant one.
         """
-        adaptive = num_regions == 0
-        if self.include_trivial or (adaptive and self.count < 2):
+        if self.include_trivial or (num_regions == 0 and self.count < 2):
             raise ValueError(
                 "regions are of eigenvectors without the constant one, and gaps of at "
                 f"least two: include_trivial is {self.include_trivial}, "
                 f"count {self.count}"
             )
-        maps, grid = self(variables, image, size)
         _, h, w, _ = maps.shape
-        valid = inside(grid, (h, w))
         counts = None
-        if adaptive:
+        if num_regions == 0:
             counts = jax.vmap(count_by_gap)(self._values(variables, image, grid, maps))
-        cut = functools.partial(
-            spectral_regions, num_regions=num_regions or self.count, restarts=10
+        cut = functools.partial(spectral_regions, num_regions=num_regions or self.count)
+        return jax.vmap(lambda m, v, c: cut(m, key, valid=v, count=c))(
+            maps, inside(grid, (h, w)), counts
         )
-        found = jax.vmap(lambda m, v, c: cut(m, key, valid=v, count=c))(
-            maps, valid, counts
-        )
-        return found, grid
 
     def features(self, variables: Any, image: jax.Array) -> jax.Array:
         """What the affinity compares, [B, h, w, D], of pictures [B, H, W, 3]."""
