@@ -116,6 +116,7 @@ class SpectralMaps:
 
     def features(self, variables: Any, image: jax.Array) -> jax.Array:
         """What the affinity compares, [B, h, w, D], of pictures [B, H, W, 3]."""
+        stride = self.stride  # there is such a stage
         if self.stage is None:
             features: Any = self.network.apply(variables, image, method="keys")
         else:
@@ -125,10 +126,10 @@ class SpectralMaps:
             features = stages[self.stage]
         _, h, w, _ = features.shape
         _, height, width, _ = image.shape
-        if (h * self.stride, w * self.stride) != (height, width):
+        if (h * stride, w * stride) != (height, width):
             raise ValueError(
                 f"features of {h}x{w} of pictures of {height}x{width}: both sides must "
-                f"be multiples of {self.stride}"
+                f"be multiples of {stride}"
             )
         return features
 
