@@ -33,14 +33,17 @@ class Found(NamedTuple):
     Attributes:
         maps: float32 [h, w, K] eigenvectors on the grid, signs fixed.
         segments: bool [H, W, K] at the size of the picture.
-        box: left, top, right, bottom in pixels, the last two exclusive, of the largest
-            component of the first segment; None where there is no structure.
+        boxes: int [K, 4] of the largest component of each segment: left, top, right,
+            bottom in pixels, the last two exclusive.
+        box: that of the first vector but the constant one; None where there is no
+            structure.
         covered: height and width in pixels of what the grid covers, from the top left.
         regions: int32 [h, w] from 0; None where none were asked for.
     """
 
     maps: np.ndarray
     segments: np.ndarray
+    boxes: np.ndarray
     box: tuple[int, int, int, int] | None
     covered: Size
     regions: np.ndarray | None
@@ -220,13 +223,13 @@ class SpectralPictures:
 
     @functools.cached_property
     def _run(self) -> Callable[..., Any]:
-        first = int(self.maps.include_trivial)
-
         def run(variables: Any, image: jax.Array, size: jax.Array) -> Any:
             maps, grid = self.maps(variables, image, size)
-            _, h, w, k = maps.shape
+            _, h, w, _ = maps.shape
             valid = inside(grid, (h, w))
-            boxes = largest_box(maps[..., min(first, k - 1)] > 0, valid=valid)
+            boxes = jax.vmap(
+                lambda masks: largest_box(masks, valid=valid), in_axes=-1, out_axes=1
+            )(maps > 0)  # [B, K, 4]
             if self.num_regions is None:
                 return maps, boxes, None
             regions = self.maps.regions(
@@ -251,7 +254,7 @@ class SpectralPictures:
         image: np.ndarray,
         placed: Placed,
         maps: np.ndarray,
-        box: np.ndarray,
+        boxes: np.ndarray,
         regions: np.ndarray | None,
     ) -> Found:
         height, width, _ = image.shape
@@ -266,12 +269,15 @@ class SpectralPictures:
         )
         exists = bool(np.any(maps[:h, :w]))
         scale = np.array([placed.covered[1] / w, placed.covered[0] / h] * 2)
-        left, top, right, bottom = np.round(box * scale).astype(int).tolist()
+        boxes = np.round(boxes * scale).astype(int)
+        first = min(int(self.maps.include_trivial), len(boxes) - 1)
+        left, top, right, bottom = boxes[first].tolist()
         if regions is not None:
             regions = np.maximum(regions[:h, :w], 0)  # a constant picture: all 0
         return Found(
             maps=maps[:h, :w],
             segments=np.asarray(segments)[0, :height, :width],
+            boxes=boxes,
             box=(left, top, right, bottom) if exists else None,
             covered=placed.covered,
             regions=regions,

@@ -9,7 +9,8 @@ from jaxseg.tools.spectral_pictures import Found
 IMAGE = np.full((12, 16, 3), 100, np.uint8)
 MAPS = np.linspace(-1, 2, 24).reshape(3, 4, 2).astype(np.float32)
 SEGMENTS = (MAPS > 0).repeat(4, 0).repeat(4, 1)
-FOUND = Found(MAPS, SEGMENTS, (4, 0, 12, 8), (12, 16), None)
+BOX = (4, 0, 12, 8)
+FOUND = Found(MAPS, SEGMENTS, np.array([BOX] * 2), BOX, (12, 16), None)
 
 
 def test_the_sheet_has_a_row_of_vectors_and_one_of_segments():
@@ -21,7 +22,7 @@ def test_the_sheet_has_a_row_of_vectors_and_one_of_segments():
 
 
 def test_the_box_is_drawn_on_its_border():
-    drawn = drawing.with_box(IMAGE, (4, 0, 12, 8))
+    drawn = drawing.with_box(IMAGE, BOX)
     for y, x in ((0, 4), (7, 11), (3, 4), (7, 6)):
         np.testing.assert_array_equal(drawn[y, x], drawing.BOX)
     np.testing.assert_array_equal(drawn[9, 4], IMAGE[9, 4])
