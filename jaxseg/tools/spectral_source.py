@@ -15,6 +15,8 @@ import numpy as np
 
 from jaxseg import config as config_lib
 from jaxseg import models, predict
+from jaxseg.models.backbones.tiny import Tiny
+from jaxseg.models.heads.identity import Identity
 from jaxseg.models.segmentor import Segmentor
 from jaxseg.pretrained import dino, readers
 from jaxseg.pretrained.load import fill
@@ -141,6 +143,31 @@ def from_config(
     network = with_stride(network, output_stride)
     variables = _fill_backbone(network, weights)
     return network, variables, os.path.basename(weights)
+
+
+def at_hand(*, weights: str = "", config: str = "") -> Source:
+    """The best features that there are, for a first look as in the notebook.
+
+    Args:
+        weights: a file of a DINO vision transformer, or "".
+        config: FILE:words whose `init_from` is at hand, or ""; its last stage.
+
+    Returns:
+        Of the first that is given. Of neither an untrained network, whose title says
+        so: it tells colours and textures apart and knows no things.
+    """
+    if weights:
+        network, variables, _ = dino.load(weights)
+        return Source(network, variables, None, os.path.basename(weights))
+    if config:
+        network, variables, title = from_config(config)
+        return Source(network, variables, -1, title)
+    backbone = Tiny(widths=(16, 32, 64), depths=(1, 1, 1))
+    image = jnp.zeros((1, 64, 64, 3))
+    variables = backbone.init(jax.random.key(0), image, train=False)
+    network = Segmentor(backbone=backbone, head=Identity(), num_classes=1)
+    in_backbone = {name: {"backbone": tree} for name, tree in variables.items()}
+    return Source(network, in_backbone, -1, "an untrained network")
 
 
 def with_stride(network: Any, output_stride: int | None) -> Segmentor:

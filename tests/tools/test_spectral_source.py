@@ -71,3 +71,15 @@ def test_a_backbone_without_an_output_stride_is_refused(tmp_path):
     )
     with pytest.raises(ConfigError, match="a ViT has no output_stride"):
         spectral_source.with_stride(network, 8)
+
+
+def test_what_is_at_hand_is_taken_and_named(tmp_path):
+    path = tiny_dino.save(tmp_path / "dino.safetensors")
+    assert spectral_source.at_hand(weights=path).stage is None
+    source = spectral_source.at_hand()
+    assert source.title == "an untrained network"
+    image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3))
+    stages = jax.jit(
+        lambda v, x: source.network.apply(v, x, train=False, method="stages")
+    )(source.variables, image)
+    assert stages[source.stage].shape == (1, 2, 2, 64)
