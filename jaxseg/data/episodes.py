@@ -56,10 +56,17 @@ class Episodes:
         pairs: the episodes, in order.
         with_ids: writes the class's train id in the place of 1, so that labels mean
             what they do in the whole masks; 0 must be the background then.
+        whole: train ids of classes that keep their ids beside the episode's, so that
+            the mask tells outlines of all of them; class_id says which one is meant.
     """
 
     def __init__(
-        self, source: Source, pairs: Sequence[Pair], *, with_ids: bool = False
+        self,
+        source: Source,
+        pairs: Sequence[Pair],
+        *,
+        with_ids: bool = False,
+        whole: Sequence[int] = (),
     ):
         if not pairs:
             raise ValueError(
@@ -68,6 +75,7 @@ class Episodes:
         self._source = source
         self._pairs = tuple(pairs)
         self._with_ids = with_ids
+        self._whole = np.array(whole, np.int64)
         if hasattr(source, "size"):
             self._size_of = source.size
             self.size = self._size
@@ -82,6 +90,8 @@ class Episodes:
         label = example["label"]
         unlabelled = label == ignored_id(label.dtype)
         foreground = (label == class_id) * (class_id if self._with_ids else 1)
+        if len(self._whole):
+            foreground = np.where(np.isin(label, self._whole), label, foreground)
         return {
             **example,
             "label": np.where(unlabelled, IGNORE, foreground).astype(np.uint8),
@@ -137,6 +147,8 @@ class FewShot:
             `zero_shot.hide_unseen`. "keep_unseen", as in published numbers, has them
             among the others.
         test_episodes: how many, 0 for each pair once.
+        whole_masks: training masks keep all seen classes, for methods that learn
+            outlines, too; testing masks have the episode's class alone.
     """
 
     base: Dataset
@@ -148,6 +160,7 @@ class FewShot:
     val_split: str = "val"
     train_images: str = "ignore_unseen"
     test_episodes: int = 1000
+    whole_masks: bool = False
 
     @functools.cached_property
     def labels(self) -> LabelSet:
@@ -182,7 +195,8 @@ class FewShot:
         partial = self.partial or len(source) < len(whole)
         seen = [c for c in self._class_ids if c not in self.labels.unseen]
         pairs = self._pairs(source, seen, train=True, partial=partial)
-        return Episodes(source, pairs, with_ids=True), pairs
+        kept = seen if self.whole_masks else ()
+        return Episodes(source, pairs, with_ids=True, whole=kept), pairs
 
     @functools.cached_property
     def _testing(self) -> Episodes:
