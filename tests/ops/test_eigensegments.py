@@ -7,9 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.ops.eigensegments import eigensegments, eigensegments_within
+from jaxseg.ops import eigensegments as ops
 from jaxseg.ops.resize import interpolation_matrix
 
+eigensegments = jax.jit(
+    ops.eigensegments, static_argnames=("size", "patch", "enlargement")
+)
+eigensegments_within = jax.jit(
+    ops.eigensegments_within, static_argnames=("shape", "enlargement")
+)
 RNG = np.random.default_rng(0)
 
 
@@ -77,8 +83,8 @@ def test_pictures_of_any_size_on_a_canvas_are_as_alone(enlargement):
 
 def test_compiled_as_eager():
     maps = jnp.asarray(RNG.normal(size=(1, 3, 4, 2)), jnp.float32)
-    function = functools.partial(eigensegments, size=(13, 17), patch=4)
-    np.testing.assert_array_equal(jax.jit(function)(maps), function(maps))
+    compiled = eigensegments(maps, (13, 17), patch=4)
+    np.testing.assert_array_equal(compiled, ops.eigensegments(maps, (13, 17), patch=4))
 
 
 def test_without_structure_there_are_no_segments():

@@ -1,18 +1,14 @@
 """Regions by k-means of eigenvectors: of vectors that are constant on known regions."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from jaxseg.ops.spectral_regions import (
-    border,
-    count_by_gap,
-    rayleigh,
-    spectral_regions,
-)
+from jaxseg.ops import spectral_regions as ops
+from jaxseg.ops.spectral_regions import border, count_by_gap, rayleigh
+
+spectral_regions = jax.jit(ops.spectral_regions, static_argnames="num_regions")
 
 KEY = jax.random.key(0)
 TRUTH = np.zeros((8, 10), int)
@@ -32,9 +28,10 @@ def test_regions_are_those_on_which_the_vectors_are_constant():
 
 
 def test_the_region_at_the_border_is_zero_whatever_the_start():
-    run = jax.jit(functools.partial(spectral_regions, num_regions=3))
     for seed in range(6):
-        ours = run(jnp.asarray(VECTORS), jax.random.key(seed))
+        ours = spectral_regions(
+            jnp.asarray(VECTORS), jax.random.key(seed), num_regions=3
+        )
         np.testing.assert_array_equal(ours == 0, TRUTH == 0)
 
 

@@ -95,11 +95,11 @@ def test_the_command_prints_a_line_for_each(tmp_path, data_root, capsys):
     weights = tiny_dino.save(tmp_path / "dino.safetensors")
     given = ("--root", str(data_root / "voc_mini"), "--split", "val[:2]")
     scoring.main(
-        [*given, "--weights", weights, "--side", "64", "--colour_weights", "0", "3"]
+        [*given, "--weights", weights, "--side", "64", "--colour_weights", "3"]
     )
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["method"] for row in rows] == 6 * ["eigensegments"] + ["centre", "otsu"]
-    assert {row.get("colour_weight") for row in rows} == {0.0, 3.0, None}
+    assert [row["method"] for row in rows] == 3 * ["eigensegments"] + ["centre", "otsu"]
+    assert {row.get("colour_weight") for row in rows} == {3.0, None}
     assert all(0 <= row["corloc"] <= 1 and row["pictures"] == 2 for row in rows)
     assert all("components" in row["true_boxes"] for row in rows)
 
