@@ -43,6 +43,15 @@ def test_the_label_is_the_class_against_all_others():
     assert episodes[2]["class_id"] == 2 and episodes.name(2) == "mask_1"
 
 
+def test_whole_masks_keep_the_classes_named_and_no_other():
+    episodes = Episodes(MASKS, PAIRS, with_ids=True, whole=(2,))
+    assert episodes[1]["label"].tolist() == [[2, 2, 1]]
+    assert episodes[3]["label"].tolist() == [[1, 0, 2]]
+    assert episodes[0]["label"].tolist() == [[0, 1, 255]]
+    plain = Episodes(MASKS, PAIRS, with_ids=True)
+    assert plain[2]["label"].tolist() == [[2, 2, 0]]
+
+
 def test_pairs_of_masks_are_the_classes_with_a_pixel():
     assert from_masks(MASKS, (1, 2)) == PAIRS
     assert from_masks(MASKS, (2,)) == [Pair(1, 2), Pair(3, 2)]
