@@ -407,7 +407,8 @@ def check_whole(untrained: Collection[str], method: base.Method, source: str) ->
         ConfigError: naming the parts.
     """
     lacking = set(untrained)
-    if not getattr(method.segmentor.head, "reads_classes", False):
+    head = getattr(method.segmentor, "head", None)  # what is no segmentor has none
+    if not getattr(head, "reads_classes", False):
         lacking -= {"auxiliary", "auxiliary_classifier"}  # for training only
     if lacking:
         raise config_lib.ConfigError(
