@@ -13,12 +13,14 @@ that we could read:
                   --min_pixels, or with --whole the whole mask in each picture
     locality      mean of the 3 largest cosines between the class's stored embedding and
                   those of the classes outside of its fold (`metrics.locality`)
-    gain          IoU with shape losses less IoU without, of runs that held it out
+    gain          IoU with shape less IoU without, of runs that held the class out
 
 Runs are work folders, or their metrics.jsonl, one or more for each fold and seed; the
-last line with the score counts, and several runs of a class are averaged. Without runs
-there are compactness and locality alone. Prints a table for classes, folds and
-correlations, and writes shape_and_language.json and .png to --out.
+last line with the score counts, and several runs of a class are averaged. FOLDER:RULE
+is what `score_fusion` has found with a rule of fusion, as runs/a:none and runs/b:none
+for what the losses gain, or runs/b:none and runs/b:label_free for what fusion gains.
+Without runs there are compactness and locality alone. Prints a table for classes, folds
+and correlations, and writes shape_and_language.json and .png to --out.
 """
 
 import argparse
@@ -43,6 +45,7 @@ from jaxseg.metrics import compactness
 from jaxseg.metrics.locality import NEAREST, language_locality
 from jaxseg.reporting import files
 from jaxseg.reporting.metrics_file import strict
+from jaxseg.tools import score_fusion
 
 FILE = "shape_and_language"
 METRICS = "metrics.jsonl"
@@ -113,18 +116,30 @@ def read_scores(
     """The last score of each class of a run, of those that have one.
 
     Args:
-        path: a work folder or its metrics.jsonl.
+        path: a work folder or its metrics.jsonl; or FOLDER:RULE, for what
+            `tools.score_fusion` has found with that rule.
         score: the key of a list, one number a class.
         evaluation: of the config's; needed where several have the score.
 
     Raises:
         ConfigError: if there is no such score, or it is not said which.
     """
-    workdir = os.path.dirname(path) or "." if path.endswith(".jsonl") else path
-    file = path if path.endswith(".jsonl") else os.path.join(path, METRICS)
+    folder, _, rule = path.partition(":")
+    workdir = os.path.dirname(folder) or "." if folder.endswith(".jsonl") else folder
     config = workfolder.read_config(workdir)
-    if config is None or not os.path.exists(file):
-        raise ConfigError(f"{workdir} is no work folder with config.json and {METRICS}")
+    if config is None:
+        raise ConfigError(f"{workdir} is no work folder: it has no config.json")
+    names = config["id2label"].values()
+    if rule:
+        values = _of_rule(workdir, rule, score)
+    else:
+        values = _last(os.path.join(workdir, METRICS), score, evaluation)
+    given = zip(names, values, strict=True)
+    return {name: x for name, x in given if x is not None and np.isfinite(x)}
+
+
+def _last(file: str, score: str, evaluation: str) -> list[float | None]:
+    """The last line of metrics.jsonl with a score, of the evaluation that has it."""
     lines = [line for line in files.read_objects(file) if score in line]
     there = sorted({line.get("evaluation", line["split"]) for line in lines})
     if not lines or (evaluation and evaluation not in there):
@@ -139,10 +154,25 @@ def read_scores(
             f"{', '.join(there)}"
         )
     name = evaluation or there[0]
-    last = [x for x in lines if x.get("evaluation", x["split"]) == name][-1]
-    names = config["id2label"].values()
-    pairs = zip(names, last[score], strict=True)
-    return {name: value for name, value in pairs if value is not None}
+    return [x for x in lines if x.get("evaluation", x["split"]) == name][-1][score]
+
+
+def _of_rule(workdir: str, rule: str, score: str) -> list[float | None]:
+    """The score of a rule of fusion, of fusion.json."""
+    file = os.path.join(workdir, score_fusion.FILE)
+    if not os.path.exists(file):
+        raise ConfigError(
+            f"there is no {file}: make it with python -m jaxseg.tools.score_fusion "
+            f"--workdir {workdir}"
+        )
+    with open(file, encoding="utf-8") as opened:
+        scores = json.load(opened)["scores"]
+    if rule not in scores or score not in scores[rule]:
+        raise ConfigError(
+            f"{file} has no {score!r} of the rule {rule!r}"
+            f"{config_lib.suggest(rule, scores)}"
+        )
+    return scores[rule][score]
 
 
 def gains(

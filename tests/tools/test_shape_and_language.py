@@ -123,6 +123,22 @@ def test_the_command_writes_table_and_picture(data_root, tmp_path, capsys):
     assert Image.open(out / "shape_and_language.png").size[0] == 1500
 
 
+def test_rules_of_fusion_are_compared_within_a_run(tmp_path):
+    run = write_run(tmp_path / "run", {"cat": 0.5})
+    rules = {
+        rule: {"class_fold_iou": [np.nan, value] + [np.nan] * 19}
+        for rule, value in (("none", 0.25), ("label_free", 0.75))
+    }
+    (tmp_path / "run" / "fusion.json").write_text(json.dumps({"scores": rules}))
+    found = [[read_scores(f"{run}:{rule}")] for rule in rules]
+    assert gains(*found) == {"aeroplane": 0.5}
+    with pytest.raises(ConfigError, match="of the rule 'orcale'.*label_free, none"):
+        read_scores(f"{run}:orcale")
+    other = write_run(tmp_path / "other", {"cat": 0.5})
+    with pytest.raises(ConfigError, match="jaxseg.tools.score_fusion --workdir"):
+        read_scores(f"{other}:none")
+
+
 def test_scores_that_are_not_there_are_asked_for(tmp_path):
     with pytest.raises(ConfigError, match="no work folder"):
         read_scores(str(tmp_path))
