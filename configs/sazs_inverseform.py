@@ -8,7 +8,7 @@ file that `jaxseg.pretrained.inverse_transform.read` reads. To outline the masks
 data set instead, name it in config.data and set config.method.tiles="labels".
 
 The file that comes with jaxseg is of two runs on 21 November 2026, on two cores of an
-Intel Xeon that other work shared, 14 minutes in all. The first had 4,500 steps with
+AMD EPYC that other work shared, 14 minutes in all. The first had 4,500 steps with
 method.coarse_sides=() and method.still_share=0.2; the second began from it
 (init_from), with seed=1, total_steps=4000, schedule.peak=7e-4 and
 schedule.warmup_steps=100. One run of the steps below is as much work; it was not

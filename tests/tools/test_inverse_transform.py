@@ -14,7 +14,7 @@ CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "sazs_inverseform.py"
 
 
 def test_the_packaged_network_is_as_good_as_is_asked():
-    found = tool.figures(weights.read(), num_pairs=1024)
+    found = tool.figures(weights.read())
     assert not tool.missed(found), found
 
 

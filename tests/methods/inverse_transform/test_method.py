@@ -32,24 +32,24 @@ def method(**fields):
     return InverseTransformPretraining(**defaults | fields)
 
 
-def test_it_learns_to_tell_shifts():
-    ours = method(tiles_per_picture=24)
+def pairs_of(ours, key, batch=BATCH):
+    return jax.jit(ours.pairs)(key, batch)
+
+
+def test_it_learns_the_transforms_that_it_is_shown():
+    ours = method()
     state = ours.init(jax.random.key(0), BATCH)
     step = jax.jit(ours.train_step)
-    metrics = [step(state, BATCH)[1]]
-    for _ in range(150):
-        state, found = step(state, BATCH)
-        metrics.append(found)
-    first, last = metrics[0]["loss"], np.mean([m["loss"] for m in metrics[-10:]])
-    assert last < 0.93 * first
-    assert np.mean([m["shift_r2"] for m in metrics[-10:]]) > 0.2
+    state, first = step(state, BATCH)
+    for _ in range(60):
+        state, last = step(state.replace(step=0), BATCH)  # of the same pairs
+    assert last["loss"] < 0.6 * first["loss"] and last["shift_r2"] > 0.5
 
 
 def test_steps_see_other_pairs_and_a_resumed_run_the_same():
     ours = method()
-    state = ours.init(jax.random.key(0), BATCH)
-    keys = [jax.random.fold_in(state.rng, step) for step in (0, 1, 0)]
-    first, second, again = (ours.pairs(key, BATCH) for key in keys)
+    keys = [jax.random.fold_in(jax.random.key(0), step) for step in (0, 1, 0)]
+    first, second, again = (pairs_of(ours, key) for key in keys)
     assert (first.true != second.true).any()
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert len(first.true) == 4 * ours.tiles_per_picture
@@ -60,16 +60,14 @@ def test_label_maps_of_a_data_set_are_outlined_instead():
     maps = [dataset.source("train")[i]["label"] for i in range(2)]
     batch = {"label": jnp.asarray(np.stack(maps))}
     ours = method(labels=dataset.labels, tiles="labels")
-    made = ours.pairs(jax.random.key(0), batch)
+    made = pairs_of(ours, jax.random.key(0), batch)
     assert len(made.true) == 16 and np.mean(made.counts) > 0.5
-    blank = ours.pairs(jax.random.key(0), BATCH)
-    assert not blank.counts.any()
 
 
 def test_a_batch_without_edges_is_a_warning_and_no_gradient():
     ours = method(tiles="labels")
     state = ours.init(jax.random.key(0), BATCH)
-    after, metrics = ours.train_step(state, BATCH)
+    after, metrics = jax.jit(ours.train_step)(state, BATCH)
     assert metrics["loss"] == 0 and metrics["grad_norm"] == 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
     (warning,) = ours.warnings(1, 2, {"counted_tiles": 0.0})
