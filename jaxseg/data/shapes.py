@@ -46,10 +46,12 @@ class Shapes:
     @property
     def labels(self) -> LabelSet:
         """The classes, and which of them are unseen."""
-        known = {"voc": VOC.names, "coco": ("background", *splits.coco_things())}
-        names = known.get(self.classes, self.classes)  # type: ignore[call-overload]
+        names: str | tuple[str, ...] = self.classes
         if isinstance(names, str):
-            raise ValueError(f"classes are 'voc', 'coco' or names, got {names!r}")
+            known = {"voc": VOC.names, "coco": ("background", *splits.coco_things())}
+            if names not in known:
+                raise ValueError(f"classes are 'voc', 'coco' or names, got {names!r}")
+            names = known[names]
         table = LabelSet(names=names, palette=self.colours or colour_map(len(names)))
         return splits.apply(table, self.unseen)
 
@@ -95,7 +97,7 @@ class ShapesSource:
 
 
 def _shape(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """How deep inside a shape each pixel is [H, W], 1 at the middle, below 0 outside."""
+    """How deep in a shape each pixel [H, W] is: 1 at the middle, below 0 outside."""
     rows = (np.arange(height)[:, None] / height - rng.uniform(0.2, 0.8)) / (
         rng.uniform(0.12, 0.3)
     )

@@ -15,30 +15,6 @@ from jaxseg.ops.resize import resize_within
 Enlargement = Literal["bilinear", "nearest"]
 
 
-def fix_signs(vectors: jax.Array, *, valid: jax.Array | None = None) -> jax.Array:
-    """Negates each vector that is positive on more than half of the nodes, not on all.
-
-    So the positive side is the smaller one: things are smaller than what is around
-    them. The sign that an eigensolver gives is chance.
-
-    Args:
-        vectors: [..., N, K] float.
-        valid: [..., N] bool, the nodes that there are; all if None.
-
-    Returns:
-        [..., N, K] of the same dtype.
-    """
-    positive = vectors > 0
-    if valid is None:
-        number = jnp.asarray(vectors.shape[-2])
-    else:
-        positive &= valid[..., None]
-        number = jnp.sum(valid, axis=-1)[..., None]
-    count = jnp.sum(positive, axis=-2)
-    turn = (2 * count > number) & (count < number)
-    return jnp.where(turn[..., None, :], -vectors, vectors)
-
-
 def eigensegments(
     maps: jax.Array,
     size: tuple[int, int],

@@ -1,9 +1,12 @@
 """Lloyd's k-means with k-means++ starts, compiled, of masked rows: `kmeans`."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+
+# Of Lloyd's: the step, labels, centres, and whether labels have changed.
+State: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 class Clusters(NamedTuple):
@@ -112,7 +115,7 @@ def _lloyd(
         )
         return jnp.where(number > 0, total / jnp.maximum(number, 1), centres)
 
-    def go_on(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def go_on(state: State) -> State:
         step, labels, centres, _ = state
         centres = mean(labels, centres)
         new, _ = assign(centres)

@@ -10,15 +10,18 @@ which factorises a singular matrix; the second has the same answer and needs pro
 with W only. The first pair is known: mu = 0 and v constant.
 """
 
+import functools
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxseg.ops import spectral_eigh
+from jaxseg.ops import spectral_chebyshev, spectral_eigh, spectral_krylov
 from jaxseg.ops.affinity import affinity as affinity_of
-from jaxseg.ops.spectral_graph import Graph, normalise, product
+from jaxseg.ops.picture_map import map_pictures
+from jaxseg.ops.spectral_basis import Eigenpairs
+from jaxseg.ops.spectral_graph import Graph, normalise
 
 Method = Literal["auto", "fast", "eigh", "lanczos"]
 METHODS = ("auto", "fast", "eigh", "lanczos")
@@ -33,7 +36,7 @@ class Spectrum(NamedTuple):
         values: [..., K] mu, ascending, from 0 to 2.
         vectors: [..., N, K] v, v^T D v = 1; the side above 0 is the smaller.
         symmetric: [..., N, K] u, orthonormal, with the signs of v.
-        residual: [...] the largest |M u - (1 - mu) u| of the K.
+        residual: [...] the largest |M u - (1 - mu) u| of those after the first.
     """
 
     values: jax.Array
@@ -58,7 +61,7 @@ def eigenvectors(
     Raises:
         ValueError: if N is below K, or the method is unknown.
     """
-    *_, n, columns = affinity.shape
+    *lead, n, columns = affinity.shape
     if n != columns or not 1 <= count <= n:
         raise ValueError(
             f"{count} eigenvectors of an affinity of shape {affinity.shape}: it must "
@@ -67,24 +70,74 @@ def eigenvectors(
     if method not in METHODS:
         raise ValueError(f"method is {method!r}: it must be one of {METHODS}")
     weights = lax.stop_gradient(affinity).astype(jnp.float32)
+    if not lead:
+        return _solve(weights, count, method)
+    batch = weights.reshape(-1, n, n)
+    solve = functools.partial(_solve, count=count, method=method)
+    found = map_pictures(solve, batch, bytes_each=_bytes(n))
+    return jax.tree.map(lambda each: each.reshape(*lead, *each.shape[1:]), found)
+
+
+def _bytes(num_nodes: int) -> int:
+    """Memory that a picture takes: weights, and two more of their size for `eigh`."""
+    return 3 * 4 * num_nodes**2
+
+
+def _solve(weights: jax.Array, count: int, method: Method) -> Spectrum:
+    """The spectrum of one graph [N, N], or of several at a time [G, N, N]."""
     graph = normalise(weights)
-    return _spectrum(graph, *spectral_eigh.largest(graph, count - 1))
-
-
-def _spectrum(graph: Graph, theta: jax.Array, found: jax.Array) -> Spectrum:
-    """Puts the constant vector before those found, [..., N, K - 1]."""
+    found = SOLVERS[method](graph, count - 1)
     constant = graph.constant[..., None]
-    symmetric = jnp.concatenate([constant, found], axis=-1)
     # 1, but 0 where no node has a neighbour.
     first = jnp.sum(jnp.square(constant), axis=-2)
-    theta = jnp.concatenate([first, theta], axis=-1)  # [..., K]
-    error = product(graph, symmetric) - symmetric * theta[..., None, :]
-    residual = jnp.max(jnp.linalg.norm(error, axis=-2), axis=-1)
-    connected = jnp.abs(graph.constant) > 0
-    sign = _signs(symmetric, connected[..., None])
-    symmetric = sign * symmetric
-    vectors = symmetric * graph.scale[..., None]
-    return Spectrum(1.0 - theta, vectors, symmetric, residual)
+    values = 1.0 - jnp.concatenate([first, found.theta], axis=-1)
+    symmetric = jnp.concatenate([constant, found.vectors], axis=-1)
+    symmetric *= _signs(symmetric, constant > 0)
+    return Spectrum(
+        values, symmetric * graph.scale[..., None], symmetric, found.residual
+    )
+
+
+def _auto(graph: Graph, count: int) -> Eigenpairs:
+    """Block Krylov, and `eigh` for those whose residual does not fall."""
+    sizes = spectral_krylov.checked(graph.scale.shape[-1], count)
+    if sizes is None:
+        return spectral_eigh.largest(graph, count)
+    found = spectral_krylov.largest(graph, count, sizes)
+    fails = found.residual > spectral_krylov.TOLERANCE
+
+    def fall_back() -> Eigenpairs:
+        def choose(exact: jax.Array, other: jax.Array) -> jax.Array:
+            where = fails.reshape(*fails.shape, *[1] * (exact.ndim - fails.ndim))
+            return jnp.where(where, exact, other)
+
+        return jax.tree.map(choose, spectral_eigh.largest(graph, count), found)
+
+    # One question for all pictures: under `vmap`, both sides of it would be computed.
+    return lax.cond(jnp.any(fails), fall_back, lambda: found)
+
+
+def _fast(graph: Graph, count: int) -> Eigenpairs:
+    """The Chebyshev filter, where the graph is large enough for it."""
+    fits = spectral_chebyshev.fits(graph.scale.shape[-1], count)
+    solver = spectral_chebyshev if fits else spectral_eigh
+    return solver.largest(graph, count)
+
+
+def _lanczos(graph: Graph, count: int) -> Eigenpairs:
+    """48 products with one vector, where the graph is large enough for it."""
+    sizes = spectral_krylov.single(graph.scale.shape[-1], count)
+    if sizes is None:
+        return spectral_eigh.largest(graph, count)
+    return spectral_krylov.largest(graph, count, sizes)
+
+
+SOLVERS = {
+    "auto": _auto,
+    "fast": _fast,
+    "eigh": spectral_eigh.largest,
+    "lanczos": _lanczos,
+}
 
 
 def _signs(vectors: jax.Array, counts: jax.Array) -> jax.Array:
@@ -143,31 +196,43 @@ def spectral_maps(
             f"colour_weight is {colour_weight} and colours are "
             f"{'not ' if colours is None else ''}given: give both or neither"
         )
-    return jax.vmap(
-        lambda *arrays: _maps(
-            *arrays,
-            count=count,
-            skip=0 if include_trivial else 1,
-            method=method,
-            colour_weight=colour_weight,
-        )
-    )(features, colours, valid)
-
-
-def _maps(features, colours, valid, *, count, skip, method, colour_weight):
-    h, w, _ = features.shape
+    b, h, w, _ = features.shape
+    skip = 0 if include_trivial else 1
     number = min(count + skip, h * w)
-    if not number:
-        return jnp.zeros((h, w, count), jnp.float32)
+    if b * number == 0:
+        return jnp.zeros((b, h, w, count), jnp.float32)
+
+    def maps(*arrays: jax.Array) -> jax.Array:
+        weights = _weights(*arrays, colour_weight=colour_weight)
+        spectrum = _solve(weights, number, method)
+        return _with_structure(spectrum)[..., skip:]  # [..., N, K]
+
+    found = map_pictures(maps, features, colours, valid, bytes_each=_bytes(h * w))
+    missing = count + skip - number
+    found = jnp.pad(found, ((0, 0), (0, 0), (0, missing)))
+    return found.reshape(b, h, w, count)
+
+
+def _weights(features, colours, valid, *, colour_weight):
+    """The affinity [..., N, N] of one picture, or of several at a time."""
+    if features.ndim > 3:
+        one = functools.partial(_weights, colour_weight=colour_weight)
+        return jax.vmap(one)(features, colours, valid)
     if colours is not None:
         colour_weight = jnp.where(_varies(colours, valid), colour_weight, 0.0)
-    weights = affinity_of(
+    return affinity_of(
         features, colours=colours, colour_weight=colour_weight, valid=valid
     )
-    spectrum = eigenvectors(weights, number, method=method)
-    maps = jnp.where(1.0 - spectrum.values > LEAST_THETA, spectrum.vectors, 0.0)
-    maps = maps[:, skip:]
-    return jnp.pad(maps, ((0, 0), (0, count - maps.shape[1]))).reshape(h, w, count)
+
+
+def _with_structure(spectrum: Spectrum) -> jax.Array:
+    """The vectors, but zeros for those that tell no node from another.
+
+    And zeros at nodes without neighbours, where solvers may leave some rounding.
+    """
+    theta = 1.0 - spectrum.values[..., None, :]
+    has_neighbours = spectrum.vectors[..., :1] > 0  # the constant vector
+    return jnp.where((theta > LEAST_THETA) & has_neighbours, spectrum.vectors, 0.0)
 
 
 def _varies(colours: jax.Array, valid: jax.Array | None) -> jax.Array:

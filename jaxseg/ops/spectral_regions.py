@@ -72,6 +72,24 @@ def count_by_gap(values: jax.Array) -> jax.Array:
     return (jnp.argmax(gaps) + 2).astype(jnp.int32)
 
 
+def rayleigh(maps: jax.Array, affinity: jax.Array) -> jax.Array:
+    """The eigenvalues that belong to vectors: mu = v^T (D - W) v / v^T D v.
+
+    Args:
+        maps: [h, w, K] float, generalised eigenvectors v of a graph.
+        affinity: W, [N, N] with N = h w.
+
+    Returns:
+        [K] float32; 1, as of a node without neighbours, for a vector of zeros.
+    """
+    vectors = maps.reshape(len(affinity), -1)
+    precision = jax.lax.Precision.HIGHEST
+    pulled = jnp.matmul(affinity, vectors, precision=precision)
+    degree = jnp.sum(affinity, axis=1)[:, None]
+    length = jnp.sum(degree * vectors**2, axis=0)
+    return 1 - jnp.sum(vectors * pulled, axis=0) / jnp.where(length > 0, length, 1)
+
+
 def border(valid: jax.Array) -> jax.Array:
     """The nodes [h, w] at the border of a rectangle of nodes [h, w], bool."""
     padded = jnp.pad(valid, 1)

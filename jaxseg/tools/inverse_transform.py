@@ -78,7 +78,8 @@ def figures(
     theta, true, counts, is_still, is_clean = (
         np.concatenate(arrays)[:num_pairs] for arrays in zip(*parts, strict=True)
     )
-    r2 = transforms.explained(theta, true, counts & ~is_still)
+    moved = counts & ~is_still
+    r2 = transforms.explained(*map(jnp.asarray, (theta, true, moved)))
     norms = [np.linalg.norm(rows, axis=1) for rows in (theta, true)]
     found, wanted = (jnp.asarray(rows[counts]) for rows in norms)
     return {

@@ -7,9 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.ops.eigensegments import eigensegments, eigensegments_within, fix_signs
+from jaxseg.ops import eigensegments as ops
 from jaxseg.ops.resize import interpolation_matrix
 
+eigensegments = jax.jit(
+    ops.eigensegments, static_argnames=("size", "patch", "enlargement")
+)
+eigensegments_within = jax.jit(
+    ops.eigensegments_within, static_argnames=("shape", "enlargement")
+)
 RNG = np.random.default_rng(0)
 
 
@@ -77,8 +83,8 @@ def test_pictures_of_any_size_on_a_canvas_are_as_alone(enlargement):
 
 def test_compiled_as_eager():
     maps = jnp.asarray(RNG.normal(size=(1, 3, 4, 2)), jnp.float32)
-    function = functools.partial(eigensegments, size=(13, 17), patch=4)
-    np.testing.assert_array_equal(jax.jit(function)(maps), function(maps))
+    compiled = eigensegments(maps, (13, 17), patch=4)
+    np.testing.assert_array_equal(compiled, ops.eigensegments(maps, (13, 17), patch=4))
 
 
 def test_without_structure_there_are_no_segments():
@@ -88,19 +94,3 @@ def test_without_structure_there_are_no_segments():
 def test_an_unknown_enlargement_is_refused():
     with pytest.raises(ValueError, match="'bilinear' or 'nearest', got 'cubic'"):
         eigensegments(jnp.zeros((1, 2, 2, 1)), (4, 4), patch=2, enlargement="cubic")
-
-
-def test_a_vector_mostly_positive_is_negated():
-    vectors = jnp.array([[1, 1, 1], [1, -1, 1], [1, -1, -1], [-1, -1, 1.0], [0, 1, 1]])
-    turned = fix_signs(vectors)
-    np.testing.assert_array_equal(turned[:, 0], -vectors[:, 0])
-    np.testing.assert_array_equal(turned[:, 1], vectors[:, 1])
-    np.testing.assert_array_equal(turned[:, 2], -vectors[:, 2])
-
-
-def test_a_vector_positive_everywhere_keeps_its_sign():
-    ones = jnp.ones((4, 1))
-    np.testing.assert_array_equal(fix_signs(ones), ones)
-    with_padding = jnp.array([[1.0], [1.0], [0.0]])
-    valid = jnp.array([True, True, False])
-    np.testing.assert_array_equal(fix_signs(with_padding, valid=valid), with_padding)

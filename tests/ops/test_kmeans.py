@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from jaxseg.ops.kmeans import kmeans
+from jaxseg.ops import kmeans as ops
 
+kmeans = jax.jit(ops.kmeans, static_argnames=("num_clusters", "restarts"))
 KEY = jax.random.key(0)
 
 
@@ -24,7 +25,7 @@ def blobs(seed=0):
 @pytest.mark.parametrize("num_clusters", [1, 3, 5])
 def test_the_inertia_is_that_of_scikit_learn(num_clusters):
     theirs = KMeans(num_clusters, n_init=20, random_state=0).fit(blobs())
-    ours = kmeans(jnp.asarray(blobs()), KEY, num_clusters=num_clusters, restarts=20)
+    ours = kmeans(blobs(), KEY, num_clusters=5, count=num_clusters, restarts=20)
     assert ours.inertia == pytest.approx(theirs.inertia_, rel=2e-3)
 
 
@@ -46,9 +47,8 @@ def test_rows_that_do_not_count_change_nothing():
 
 
 def test_only_so_many_clusters_are_used_as_the_count_says():
-    run = functools.partial(kmeans, jnp.asarray(blobs()), KEY, num_clusters=5)
     for count in (1, 2, 5):
-        found = jax.jit(run)(count=jnp.asarray(count))
+        found = kmeans(blobs(), KEY, num_clusters=5, count=count, restarts=20)
         assert found.labels.max() == count - 1
         assert not found.centres[count:].any()
 
@@ -68,7 +68,6 @@ def test_no_row_that_counts_gives_no_label_and_no_nan():
 
 
 def test_the_same_key_gives_the_same_clusters_compiled_or_not():
-    run = functools.partial(kmeans, num_clusters=3)
-    points = jnp.asarray(blobs())
-    eager, compiled = run(points, KEY), jax.jit(run)(points, KEY)
-    np.testing.assert_array_equal(eager.labels, compiled.labels)
+    given = jnp.asarray(blobs()), KEY
+    eager = ops.kmeans(*given, num_clusters=4)
+    np.testing.assert_array_equal(eager.labels, kmeans(*given, num_clusters=4).labels)

@@ -1,12 +1,14 @@
 """Regions by k-means of eigenvectors: of vectors that are constant on known regions."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
-from jaxseg.ops.spectral_regions import border, count_by_gap, spectral_regions
+from jaxseg.ops import spectral_regions as ops
+from jaxseg.ops.spectral_regions import border, count_by_gap, rayleigh
+
+spectral_regions = jax.jit(ops.spectral_regions, static_argnames="num_regions")
 
 KEY = jax.random.key(0)
 TRUTH = np.zeros((8, 10), int)
@@ -26,9 +28,10 @@ def test_regions_are_those_on_which_the_vectors_are_constant():
 
 
 def test_the_region_at_the_border_is_zero_whatever_the_start():
-    run = jax.jit(functools.partial(spectral_regions, num_regions=3))
     for seed in range(6):
-        ours = run(jnp.asarray(VECTORS), jax.random.key(seed))
+        ours = spectral_regions(
+            jnp.asarray(VECTORS), jax.random.key(seed), num_regions=3
+        )
         np.testing.assert_array_equal(ours == 0, TRUTH == 0)
 
 
@@ -58,3 +61,13 @@ def test_the_count_is_behind_the_largest_gap_but_the_first():
     values = jnp.array([0.0, 0.5, 0.55, 0.9, 0.95])  # gaps .5 .05 .35 .05
     assert count_by_gap(values) == 3
     assert count_by_gap(jnp.array([0.0, 0.1, 0.4, 0.5])) == 2
+
+
+def test_eigenvalues_are_found_again_from_their_vectors():
+    weights = np.random.default_rng(0).random((12, 12))
+    weights += weights.T
+    degree = np.diag(weights.sum(axis=1))
+    values, vectors = scipy.linalg.eigh(degree - weights, degree)
+    maps = jnp.asarray(vectors[:, :4].reshape(3, 4, 4))
+    ours = rayleigh(maps.at[..., 3].set(0), jnp.asarray(weights))
+    np.testing.assert_allclose(ours, [*values[:3], 1], atol=1e-5)

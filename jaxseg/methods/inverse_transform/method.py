@@ -78,7 +78,8 @@ class InverseTransformPretraining(base.Method):
 
     @property
     def network(self) -> nn.Module:
-        return Network(self.segmentor)
+        regression: Any = self.segmentor  # config.model is no segmentor here
+        return Network(regression)
 
     def init(self, rng: jax.Array, batch: base.Batch) -> TrainState:
         blank = jnp.zeros((1, 2, self.segmentor.tile, self.segmentor.tile))

@@ -137,7 +137,7 @@ class SAZS(base.Method):
                 edges,
                 logits,
                 labels,
-                transform=self.transform,
+                transform=None if self.transform is None else self.transform.network,
                 transform_params=state.memory,
             )
             loss = loss + self.shape.weighted(terms)
@@ -152,6 +152,12 @@ class SAZS(base.Method):
         logits = super().predict(state, batch)
         if "class_id" not in batch:
             return logits
+        if len(logits) != len(batch["class_id"]):
+            raise ValueError(
+                f"{len(logits)} windows cannot be searched for the classes of "
+                f"{len(batch['class_id'])} episodes: use a protocol that shows each "
+                "picture once, as resized.Resized"
+            )
         return alignment.told(logits, batch["class_id"], background=self.background)
 
     def refine(

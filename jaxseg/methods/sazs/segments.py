@@ -6,15 +6,34 @@ the segmentor.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxseg.ops.affinity import affinity
 from jaxseg.ops.eigensegments import Enlargement, eigensegments_within
-from jaxseg.ops.fusion import fuse, fuse_classes
+from jaxseg.ops.fusion import fuse, fuse_classes, soft_projection
 from jaxseg.ops.resize import resize_bilinear, resize_within
-from jaxseg.ops.spectral import Method, spectral_maps
+from jaxseg.ops.spectral import Method, eigenvectors, spectral_maps
+
+
+class Graph(NamedTuple):
+    """Patches of a batch of pictures.
+
+    Attributes:
+        features: [B, h, w, D].
+        colours: [B, h, w, 3] in [0, 1]; None where they do not count.
+        valid: bool [B, h, w], the patches that lie in the picture.
+        grid: int [B, 2], how many of them down and across.
+        covered: int [B, 2], pixels down and across that they cover.
+    """
+
+    features: jax.Array
+    colours: jax.Array | None
+    valid: jax.Array
+    grid: jax.Array
+    covered: jax.Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,28 +82,95 @@ class Segments:
             no structure.
         """
         _, height, width, _ = image.shape
+        graph = self._graph(features_of, image, size)
+        maps = spectral_maps(
+            graph.features,
+            count=self.number,
+            include_trivial=self.include_trivial,
+            method=self.solver,
+            colours=graph.colours,
+            colour_weight=self.colour_weight,
+            valid=graph.valid,
+        )
+        return eigensegments_within(
+            maps,
+            graph.grid,
+            graph.covered,
+            size,
+            (height, width),
+            enlargement=self.enlargement,
+        )
+
+    def smoothed(
+        self,
+        features_of: Callable[[jax.Array], jax.Array],
+        image: jax.Array,
+        size: jax.Array,
+        logits: jax.Array,
+        *,
+        count: int = 8,
+        share: float = 0.5,
+    ) -> jax.Array:
+        """Logits smoothed along the graph of patches; see `fusion.soft_projection`.
+
+        Args:
+            features_of: from images [B, H', W', 3] to features [B, h, w, D].
+            image: [B, H, W, 3] RGB, 0..255.
+            size: int [B, 2], height and width of each picture.
+            logits: [B, H, W, E].
+            count: eigenvectors, the constant one among them.
+            share: of the smooth part.
+
+        Returns:
+            [B, H, W, E] float32.
+        """
+        _, height, width, _ = image.shape
+        graph = self._graph(features_of, image, size)
+        _, h, w, _ = graph.features.shape
+        count = min(count, h * w)
+
+        def of_picture(features, colours, valid, coarse):
+            weights = affinity(
+                features,
+                colours=colours,
+                colour_weight=self.colour_weight,
+                valid=valid,
+            )
+            spectrum = eigenvectors(weights, count, method=self.solver)
+            return soft_projection(coarse, spectrum, share=share)
+
+        coarse = resize_within(
+            logits.astype(jnp.float32), size, graph.grid, (h, w), align_corners=False
+        )
+        smooth = jax.vmap(of_picture)(
+            graph.features, graph.colours, graph.valid, coarse
+        )
+        return resize_within(
+            smooth, graph.grid, graph.covered, (height, width), align_corners=False
+        )
+
+    def _graph(
+        self,
+        features_of: Callable[[jax.Array], jax.Array],
+        image: jax.Array,
+        size: jax.Array,
+    ) -> "Graph":
+        """The patches of pictures at the top left of their canvases."""
+        _, height, width, _ = image.shape
         features = features_of(self._seen(image))
         _, h, w, _ = features.shape
-        canvas = jnp.array([height, width])
-        nodes = jnp.array([h, w])
+        canvas, nodes = jnp.array([height, width]), jnp.array([h, w])
         # A patch takes part if its middle is in the picture; the first always does.
         grid = jnp.maximum((2 * size * nodes + canvas) // (2 * canvas), 1)
         covered = jnp.maximum(grid * canvas // nodes, 1)
         rows = jnp.arange(h) < grid[:, :1]
         columns = jnp.arange(w) < grid[:, 1:]
+        colours = None
+        if self.colour_weight:
+            pixels = image.astype(jnp.float32) / 255
+            colours = resize_within(pixels, covered, grid, (h, w), align_corners=False)
         valid = rows[:, :, None] & columns[:, None, :]
-        maps = spectral_maps(
-            features,
-            count=self.number,
-            include_trivial=self.include_trivial,
-            method=self.solver,
-            colours=self._colours(image, grid, covered, (h, w)),
-            colour_weight=self.colour_weight,
-            valid=valid,
-        )
-        return eigensegments_within(
-            maps, grid, covered, size, (height, width), enlargement=self.enlargement
-        )
+        return Graph(features, colours, valid, grid, covered)
 
     def _seen(self, image: jax.Array) -> jax.Array:
         """The canvas at the size that the guide sees."""
@@ -95,13 +181,6 @@ class Segments:
             return image
         shape = [max(side * self.long_side // longest, 1) for side in (height, width)]
         return resize_bilinear(image, (shape[0], shape[1]), align_corners=False)
-
-    def _colours(self, image, grid, covered, shape) -> jax.Array | None:
-        if not self.colour_weight:
-            return None
-        return resize_within(
-            image.astype(jnp.float32) / 255, covered, grid, shape, align_corners=False
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

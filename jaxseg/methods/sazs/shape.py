@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxseg.losses.boundary import balanced_binary_cross_entropy, edge_attention
 from jaxseg.losses.inverse_transform import Distance, inverse_transform_loss
+from jaxseg.models.inverse_transform import InverseTransform
 from jaxseg.ops.edges import band_edges, pool_edges, sobel_edges
 from jaxseg.ops.resize import resize_nearest
 
@@ -32,7 +33,6 @@ class Shape:
         activation: of the edge logits before the transform: "sigmoid", or the authors'
             "log_softmax", whose gradient is 0.
         distance: of a transform from none; see `inverse_transform_loss`.
-        tile: side of the tiles that the regression network was trained with.
         rows: of tiles.
         columns: of tiles.
         least_edges: tiles with fewer pixels of outlines do not count.
@@ -45,7 +45,6 @@ class Shape:
     attention_sum: bool = False
     activation: Literal["sigmoid", "log_softmax"] = "sigmoid"
     distance: Distance = "parameters"
-    tile: int = 56
     rows: int = 3
     columns: int = 3
     least_edges: int = 8
@@ -86,7 +85,7 @@ class Shape:
         logits: jax.Array,
         labels: jax.Array,
         *,
-        transform: Any,
+        transform: InverseTransform | None,
         transform_params: Any,
     ) -> dict[str, jax.Array]:
         """The terms, unweighted, by name.
@@ -96,7 +95,7 @@ class Shape:
             edges: bool [B, h', w'] of `edges`.
             logits: [B, h, w, E] of the anchors that take part.
             labels: [B, h, w] indices of them; others are unlabelled.
-            transform: the regression network, `(params, predicted, true) -> theta`.
+            transform: the regression network, where it is used.
             transform_params: its parameters, which nothing moves.
 
         Returns:
@@ -111,13 +110,13 @@ class Shape:
             terms["attention"] = edge_attention(
                 logits, labels, where, reduction="sum" if self.attention_sum else "mean"
             )
-        if self.transform_weight:
+        if self.transform_weight and transform is not None:
             terms["transform"] = inverse_transform_loss(
                 edge_logits,
                 edges,
-                transform,
+                transform.transforms,
                 transform_params,
-                tile=self.tile,
+                tile=transform.tile,
                 rows=self.rows,
                 columns=self.columns,
                 least_edges=self.least_edges,

@@ -8,7 +8,7 @@ from tests.golden.checks.sazs_clip import clip_text  # noqa: F401
 from tests.golden.checks.sazs_drn import drn_d  # noqa: F401
 from tests.golden.checks.sazs_metrics import metric_fold  # noqa: F401
 from tests.golden.checks.sazs_protocols import resize_logits_pil  # noqa: F401
-from tests.golden.checks.sazs_spectral import affinity  # noqa: F401
+from tests.golden.checks.sazs_segments import fusion, localisation_boxes  # noqa: F401
 from tests.golden.checks.sazs_shape import (  # noqa: F401
     affine_warp,
     boundary,
@@ -19,7 +19,7 @@ from tests.golden.checks.sazs_shape import (  # noqa: F401
     sobel_kernel,
     theta_distance,
 )
-from tests.golden.checks.sazs_segments import fusion, localisation_boxes  # noqa: F401
+from tests.golden.checks.sazs_spectral import affinity  # noqa: F401
 from tests.golden.checks.sazs_text import clip_bpe  # noqa: F401
 from tests.golden.checks.sazs_vit import (  # noqa: F401
     dino_keys,
