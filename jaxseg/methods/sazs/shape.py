@@ -15,6 +15,7 @@ from jaxseg.losses.inverse_transform import Distance, inverse_transform_loss
 from jaxseg.models.inverse_transform import InverseTransform
 from jaxseg.ops.edges import band_edges, pool_edges, sobel_edges
 from jaxseg.ops.resize import resize_nearest
+from jaxseg.ops.void import grow_classes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,9 @@ class Shape:
         rows: of tiles.
         columns: of tiles.
         least_edges: tiles with fewer pixels of outlines do not count.
+        void_growth: pixels that classes grow into void before their Sobel outlines are
+            taken. VOC's masks have a band of void around every thing, and outlines
+            beside void are dropped: with 0 there is next to nothing left of them.
     """
 
     edge_weight: float = 0.3
@@ -48,11 +52,14 @@ class Shape:
     rows: int = 3
     columns: int = 3
     least_edges: int = 8
+    void_growth: int = 4
 
     def __post_init__(self):
         weights = self.edge_weight, self.attention_weight, self.transform_weight
         if min(weights) < 0:
             raise ValueError(f"weights of losses are 0 or more, got {weights}")
+        if self.void_growth < 0:
+            raise ValueError(f"void_growth is 0 pixels or more, got {self.void_growth}")
         if self.target not in ("sobel", "band"):
             raise ValueError(f"shape target is 'sobel' or 'band': {self.target!r}")
 
@@ -73,7 +80,10 @@ class Shape:
             num_classes: C.
         """
         if self.target == "sobel":
-            return pool_edges(sobel_edges(labels, num_classes=num_classes), size)
+            grown = grow_classes(
+                labels, num_classes=num_classes, pixels=self.void_growth
+            )
+            return pool_edges(sobel_edges(grown, num_classes=num_classes), size)
         # Their classes are counted from the background, and one short.
         band = band_edges(labels, num_classes=num_classes - 1)
         return resize_nearest(band.astype(jnp.int32), size) > 0

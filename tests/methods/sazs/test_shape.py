@@ -1,0 +1,57 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.methods.sazs.shape import Shape
+from jaxseg.models.inverse_transform import InverseTransform
+
+NETWORK = InverseTransform(tile=6, hidden=(8,))
+
+
+def labels_with_a_band():
+    """Two classes with five columns of void between them [1, 24, 32], as VOC's."""
+    labels = np.zeros((1, 24, 32), np.int32)
+    labels[:, :, 14:19], labels[:, :, 19:] = 255, 2
+    return jnp.asarray(labels)
+
+
+def test_outlines_are_in_the_middle_of_a_band_of_void():
+    edges = Shape().edges(labels_with_a_band(), (24, 32), num_classes=3)
+    np.testing.assert_array_equal(
+        edges[0], np.isin(range(32), (16, 17)) + np.zeros((24, 1))
+    )
+    without = Shape(void_growth=0)
+    assert not without.edges(labels_with_a_band(), (24, 32), num_classes=3).any()
+
+
+def test_void_stays_void_beyond_the_growth():
+    labels = labels_with_a_band().at[:, :, 8:14].set(255)
+    assert not Shape().edges(labels, (24, 32), num_classes=3).any()
+
+
+def test_growth_is_no_negative_number():
+    with pytest.raises(ValueError, match="void_growth is 0 pixels or more, got -1"):
+        Shape(void_growth=-1)
+
+
+def test_a_void_batch_has_terms_of_zero_and_finite_gradients():
+    shape, void = Shape(), jnp.full((2, 16, 16), 255)
+    edges = shape.edges(void, (8, 8), num_classes=3)
+    blank = jnp.zeros((1, 6, 6))
+    params = NETWORK.init(jax.random.key(0), blank, blank)["params"]
+
+    def total(edge_logits, logits):
+        terms = shape.losses(
+            edge_logits,
+            edges,
+            logits,
+            void[:, ::2, ::2],
+            transform=NETWORK,
+            transform_params=params,
+        )
+        return shape.weighted(terms)
+
+    given = jnp.ones((2, 8, 8)), jnp.ones((2, 8, 8, 2))
+    value, slopes = jax.value_and_grad(total, argnums=(0, 1))(*given)
+    assert value == 0 and all((slope == 0).all() for slope in slopes)
