@@ -79,6 +79,15 @@ def test_a_constant_picture_has_no_segments():
     assert other.has_structure and other.regions.max() >= 1
 
 
+def test_the_constant_vector_may_be_counted(resized):
+    trivial = SpectralMaps(network=NETWORK, stage=0, count=2, include_trivial=True)
+    grey = np.full((40, 50, 3), 128, np.uint8)
+    found, none = finder(maps=trivial)([IMAGES[0], grey])
+    assert found.segments[..., 0].all() and found.box == resized[0].box
+    np.testing.assert_array_equal(found.segments[..., 1], resized[0].segments[..., 0])
+    assert not none.has_structure
+
+
 def test_regions_are_enlarged_to_the_picture():
     one_vector = SpectralMaps(network=NETWORK, stage=0, count=1)
     (found,) = finder(maps=one_vector, num_regions=2)([thing(96, 96)])
