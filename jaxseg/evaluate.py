@@ -309,7 +309,8 @@ def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     """
     config_lib.check(config)
     mesh = sharding.make_mesh(config.get("num_devices", 0))
-    dataset = inputs.make_dataset(config)
+    vectors = workfolder.read_word_vectors(source_of(config, workdir))
+    dataset = inputs.make_dataset(config, word_vectors=vectors)
     method = base.from_config(config, dataset.labels)
     evaluator = make_evaluator(config, dataset, method, mesh)
     is_main = jax.process_index() == 0
@@ -321,6 +322,13 @@ def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
         results = evaluator(state, report)
     assert results is not None  # nothing asked it to stop
     return results
+
+
+def source_of(config: Mapping[str, Any], workdir: str) -> str:
+    """The run, or the file of weights, whose state is scored; see `restore`."""
+    if config.get("init_from") and not workfolder.holds_checkpoint(workdir):
+        return workfolder.run_folder(config_lib.expand(config["init_from"]))
+    return workdir
 
 
 def restore(
@@ -336,9 +344,7 @@ def restore(
         ConfigError: if the run is of another model or other classes, or the file lacks
             a part of the network, as a backbone's file lacks the classifier.
     """
-    source = workdir
-    if config.get("init_from") and not workfolder.holds_checkpoint(workdir):
-        source = workfolder.run_folder(config_lib.expand(config["init_from"]))
+    source = source_of(config, workdir)
     logging.info("evaluating %s", source)
     target = inference.predicting(initialization.describe(config, method, mesh))
     target = target.replace(
@@ -401,7 +407,8 @@ def check_whole(untrained: Collection[str], method: base.Method, source: str) ->
         ConfigError: naming the parts.
     """
     lacking = set(untrained)
-    if not getattr(method.segmentor.head, "reads_classes", False):
+    head = getattr(method.segmentor, "head", None)  # what is no segmentor has none
+    if not getattr(head, "reads_classes", False):
         lacking -= {"auxiliary", "auxiliary_classifier"}  # for training only
     if lacking:
         raise config_lib.ConfigError(

@@ -22,10 +22,8 @@ from absl import logging
 
 from jaxseg import config as config_lib
 from jaxseg.data import image_labels, splits, zero_shot
-from jaxseg.data.labels import IGNORE, VOC, LabelSet, ignored_id
+from jaxseg.data.labels import IGNORE, LabelSet, ignored_id
 from jaxseg.data.source import Dataset, Example, Source
-
-NUM_FOLDS = 4
 
 
 class Pair(NamedTuple):
@@ -219,9 +217,7 @@ class FewShot:
     @property
     def _class_ids(self) -> tuple[int, ...]:
         """The train id of each class of the benchmark, in its order."""
-        is_coco = self.benchmark == "coco20i"
-        names = splits.coco_things() if is_coco else VOC.names[1:]
-        return self.labels.train_ids(names)
+        return self.labels.train_ids(splits.benchmark_classes(self.benchmark))
 
 
 def cycled(pairs: Sequence[Pair], count: int = 1000) -> list[Pair]:
@@ -254,7 +250,7 @@ def read_pascal5i(
     """
     _check_fold(fold)
     own = [fold]
-    folds = [f for f in range(NUM_FOLDS) if f != fold] if train else own
+    folds = [f for f in range(splits.NUM_FOLDS) if f != fold] if train else own
     part = "train" if train else "val"
     listed = []
     for i in folds:
@@ -348,8 +344,8 @@ def from_masks(
 
 
 def _check_fold(fold: int) -> None:
-    if not 0 <= fold < NUM_FOLDS:
-        raise ValueError(f"fold is 0..{NUM_FOLDS - 1}, got {fold}")
+    if not 0 <= fold < splits.NUM_FOLDS:
+        raise ValueError(f"fold is 0..{splits.NUM_FOLDS - 1}, got {fold}")
 
 
 def _existing(file: pathlib.Path) -> pathlib.Path:

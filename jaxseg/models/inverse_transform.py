@@ -74,5 +74,24 @@ class InverseTransform(nn.Module):
         return theta
 
 
+def regression(
+    *,
+    num_classes: int,
+    tile: int = 56,
+    hidden: tuple[int, ...] = (256, 32),
+    dtype: Any = "float32",
+) -> InverseTransform:
+    """The network as a config's `model` section names it.
+
+    Args:
+        num_classes: of the data; outlines are the same of any number.
+        tile: see `InverseTransform`.
+        hidden: likewise.
+        dtype: likewise.
+    """
+    del num_classes
+    return InverseTransform(tile=tile, hidden=hidden, dtype=dtype)
+
+
 def _normal(gain: float) -> nn.initializers.Initializer:
     return nn.initializers.variance_scaling(gain, "fan_in", "normal")

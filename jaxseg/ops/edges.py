@@ -6,6 +6,7 @@ looks at one class after another: whether some class changes at a pixel is a que
 the labels around it, so the cost does not depend on the number of classes.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import jax
@@ -77,10 +78,14 @@ def near_void(labels: jax.Array, *, num_classes: int) -> jax.Array:
     Returns:
         [B, H, W] bool.
     """
-    void = _classes(labels, num_classes) == _NO_CLASS
-    return jax.lax.reduce_window(
-        void, False, jax.lax.bitwise_or, (1, 3, 3), (1, 1, 1), "SAME"
+    _, h, w = labels.shape
+    padded = jnp.pad(
+        _classes(labels, num_classes) == _NO_CLASS, ((0, 0), (1, 1), (1, 1))
     )
+    near = jnp.zeros(labels.shape, bool)
+    for dy, dx in itertools.product(range(3), repeat=2):
+        near |= padded[:, dy : dy + h, dx : dx + w]
+    return near
 
 
 def band_edges(labels: jax.Array, *, num_classes: int) -> jax.Array:

@@ -165,3 +165,16 @@ def test_a_config_names_them(data_root):
     config["word_vectors"]["model"] = "ViT-B/32"
     with pytest.raises(WordVectorError, match="embeddings of CLIP ViT-B/16"):
         inputs.make_dataset(config)
+
+
+def test_classes_of_a_fold_have_them(data_root):
+    base = dict(name="voc.VOC", root=str(data_root / "voc_mini"))
+    config = dict(
+        data=dict(name="episodes.FewShot", base=base, fold=3, batch_size=2),
+        word_vectors=dict(
+            name="clip_text.read", path=shared(data_root, "coco81_vitb16_photo")
+        ),
+    )
+    labels = inputs.make_dataset(config).labels
+    assert labels.unseen == (16, 17, 18, 19, 20)
+    assert labels.word_vectors.shape == (21, 512)
