@@ -6,7 +6,7 @@ import pytest
 from jaxseg.models.spectral_maps import SpectralMaps
 from jaxseg.tools import spectral_pictures
 from jaxseg.tools.spectral_pictures import SpectralPictures, fit
-from tests.models.test_spectral_maps import NETWORK
+from tests.models.test_spectral_maps import NETWORK, Averages
 
 MAPS = SpectralMaps(network=NETWORK, stage=0, count=2)
 
@@ -62,6 +62,22 @@ def test_without_resizing_what_is_over_is_cut_off():
     assert found.segments.shape == (31, 40, 2)
     repeated = found.masks.repeat(4, 0).repeat(4, 1)
     np.testing.assert_array_equal(found.segments[:28, :40], repeated)
+
+
+def test_one_program_serves_pictures_of_all_sizes():
+    traces = []
+
+    class Traced(Averages):
+        def __call__(self, x, *, train):
+            traces.append(x.shape)
+            return super().__call__(x, train=train)
+
+    maps = SpectralMaps(network=NETWORK.clone(backbone=Traced()), stage=0, count=2)
+    find = finder(maps=maps)
+    find([IMAGES[0]])
+    before = len(traces)
+    find(IMAGES)
+    assert len(traces) == before
 
 
 def test_a_picture_is_the_same_whatever_is_beside_it(resized):
