@@ -15,7 +15,6 @@ says how good a choice among the candidates could be, not how good a network is.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import functools
 import os
@@ -34,12 +33,10 @@ from jaxseg import (
     inference,
     predict,
     sharding,
-    tally,
     workfolder,
 )
 from jaxseg.checkpoints import CheckpointError
 from jaxseg.config import ConfigError
-from jaxseg.data import inputs
 from jaxseg.methods import base
 from jaxseg.methods.sazs.method import SAZS
 from jaxseg.metrics.confusion import confusion_matrix
@@ -82,7 +79,7 @@ def score(
     state = evaluate.restore({**config, "init_from": ""}, workdir, method, mesh)
     measures = evaluate.make_measures(spec, method)
     count = make_count(method, mesh, measures, num_smooth=num_smooth)
-    confusions, further = _pass(config, spec, mesh, state, count)
+    confusions, further = evaluate.count_split(config, spec, mesh, state, count)
     scores = {}
     for i, rule in enumerate(RULES):
         totals = jax.tree.map(lambda total, i=i: total[i], further)
@@ -90,36 +87,6 @@ def score(
             method.labels, confusions[i], measures, totals
         )
     return {"step": int(state.step), "split": spec["split"], "scores": scores}
-
-
-def _pass(
-    config: Mapping[str, Any],
-    spec: Mapping[str, Any],
-    mesh: Mesh,
-    state: TrainState,
-    count: Callable[..., inference.Counts],
-) -> Any:
-    """One pass over the pictures: what is counted, each array with a first axis [R]."""
-    # Texts are in the checkpoint: their file need not be there.
-    config = {**config, "word_vectors": {}, "evals": {"fusion": spec}}
-    batches = inputs.evaluation_batches(
-        config,
-        "fusion",
-        inputs.make_dataset(config),
-        multiple_of=mesh.size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    with contextlib.closing(batches):
-        counted = tally.accumulate(
-            count,
-            inference.predicting(state),
-            batches,
-            mesh=mesh,
-            protocol=evaluate.make_protocol(spec),
-        )
-    assert counted is not None and counted.totals is not None  # nothing stopped it
-    return counted.totals
 
 
 def make_count(
