@@ -39,6 +39,15 @@ class SpectralMaps:
     method: Method = "auto"
     colour_weight: float = 0.0
 
+    def __post_init__(self):
+        if self.count < 1 + self.include_trivial:
+            raise ValueError(
+                f"count is {self.count}, include_trivial {self.include_trivial}: at "
+                "least one eigenvector behind the constant one is needed"
+            )
+        if self.colour_weight < 0:
+            raise ValueError(f"colour_weight is {self.colour_weight}, below 0")
+
     def __call__(
         self, variables: Any, image: jax.Array, size: jax.Array
     ) -> tuple[jax.Array, jax.Array]:

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from jaxseg import visualize
-from jaxseg.data.labels import VOC, LabelSet
+from jaxseg.data.labels import IGNORE, VOC, LabelSet
 from jaxseg.tools.spectral_pictures import Found
 
 BOX = (255, 40, 40)
@@ -40,8 +40,8 @@ def panel(image: np.ndarray, found: Found, *, tile_width: int = 240) -> np.ndarr
         below, word = regions(image, found), "regions"
     first = image if found.box is None else with_box(image, found.box)
     words = [
-        ["box" if found.box else "no structure", *(f"v_{i}" for i in range(k))],
-        [word, *(f"E_{i} = [v_{i} > 0]" for i in range(k))],
+        ["box" if found.box else "no structure", *(f"vector k{i}" for i in range(k))],
+        [word, *(f"segment k{i}" for i in range(k))],
     ]
     return visualize.sheet(
         [[first, *vectors], [below, *marked]], words, tile_width=tile_width
@@ -49,14 +49,15 @@ def panel(image: np.ndarray, found: Found, *, tile_width: int = 240) -> np.ndarr
 
 
 def regions(image: np.ndarray, found: Found) -> np.ndarray:
-    """Lays the regions over the picture, uint8 [H, W, 3].
+    """Lays the regions but 0, the background, over the picture, uint8 [H, W, 3].
 
     Raises:
         ValueError: if there are none.
     """
     if found.regions is None:
         raise ValueError("no regions were asked for: give num_regions")
-    return visualize.overlay(image, found.enlarge(found.regions), REGIONS)
+    ids = found.enlarge(found.regions)
+    return visualize.overlay(image, np.where(ids > 0, ids, IGNORE), REGIONS)
 
 
 def with_box(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:

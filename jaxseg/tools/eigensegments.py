@@ -87,6 +87,8 @@ def check_numbers(options: argparse.Namespace) -> None:
             f"--count {options.count} and --batch_size {options.batch_size} must be at "
             "least 1"
         )
+    if options.count < 2 and options.include_trivial:
+        raise ConfigError("--include_trivial needs --count 2 or more")
     if options.colour_weight < 0:
         raise ConfigError(f"--colour_weight {options.colour_weight} is below 0")
     if options.segments != REGIONS:

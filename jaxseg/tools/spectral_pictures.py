@@ -267,10 +267,10 @@ class SpectralPictures:
             np.array([[height, width]], np.int32),
             shape=shape,
         )
-        exists = bool(np.any(maps[:h, :w]))
+        first = int(self.maps.include_trivial)
+        exists = bool(np.any(maps[:h, :w, first:]))
         scale = np.array([placed.covered[1] / w, placed.covered[0] / h] * 2)
         boxes = np.round(boxes * scale).astype(int)
-        first = min(int(self.maps.include_trivial), len(boxes) - 1)
         left, top, right, bottom = boxes[first].tolist()
         if regions is not None:
             regions = np.maximum(regions[:h, :w], 0)  # a constant picture: all 0

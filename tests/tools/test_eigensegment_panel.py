@@ -37,6 +37,15 @@ def test_vectors_are_coloured_by_sign_and_white_at_zero():
     assert (drawing.diverging(np.zeros((2, 2))) == 255).all()
 
 
+def test_regions_are_painted_and_the_background_is_not():
+    regions = np.zeros((3, 4), int)
+    regions[1, 2] = 2
+    drawn = drawing.regions(IMAGE, FOUND._replace(regions=regions))
+    painted = (drawn != IMAGE).any(axis=-1)
+    np.testing.assert_array_equal(painted[4:8, 8:12], True)
+    assert painted.sum() == 16
+
+
 def test_regions_that_nobody_asked_for_are_refused():
     with pytest.raises(ValueError, match="give num_regions"):
         drawing.regions(IMAGE, FOUND)

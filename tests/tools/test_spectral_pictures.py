@@ -6,7 +6,7 @@ import pytest
 from jaxseg.models.spectral_maps import SpectralMaps
 from jaxseg.tools import spectral_pictures
 from jaxseg.tools.spectral_pictures import SpectralPictures, fit
-from tests.models.test_spectral_maps import NETWORK
+from tests.models.test_spectral_maps import NETWORK, Averages
 
 MAPS = SpectralMaps(network=NETWORK, stage=0, count=2)
 
@@ -64,6 +64,22 @@ def test_without_resizing_what_is_over_is_cut_off():
     np.testing.assert_array_equal(found.segments[:28, :40], repeated)
 
 
+def test_one_program_serves_pictures_of_all_sizes():
+    traces = []
+
+    class Traced(Averages):
+        def __call__(self, x, *, train):
+            traces.append(x.shape)
+            return super().__call__(x, train=train)
+
+    maps = SpectralMaps(network=NETWORK.clone(backbone=Traced()), stage=0, count=2)
+    find = finder(maps=maps)
+    find([IMAGES[0]])
+    before = len(traces)
+    find(IMAGES)
+    assert len(traces) == before
+
+
 def test_a_picture_is_the_same_whatever_is_beside_it(resized):
     (alone,) = finder()(IMAGES[2:])
     np.testing.assert_array_equal(alone.segments, resized[2].segments)
@@ -77,6 +93,15 @@ def test_a_constant_picture_has_no_segments():
     assert one.box is None and not one.segments.any() and not one.maps.any()
     assert not one.regions.any() and not one.has_structure
     assert other.has_structure and other.regions.max() >= 1
+
+
+def test_the_constant_vector_may_be_counted(resized):
+    trivial = SpectralMaps(network=NETWORK, stage=0, count=2, include_trivial=True)
+    grey = np.full((40, 50, 3), 128, np.uint8)
+    found, none = finder(maps=trivial)([IMAGES[0], grey])
+    assert found.segments[..., 0].all() and found.box == resized[0].box
+    np.testing.assert_array_equal(found.segments[..., 1], resized[0].segments[..., 0])
+    assert not none.has_structure
 
 
 def test_regions_are_enlarged_to_the_picture():
