@@ -86,7 +86,8 @@ def _bytes(num_nodes: int) -> int:
 def _solve(weights: jax.Array, count: int, method: Method) -> Spectrum:
     """The spectrum of one graph [N, N], or of several at a time [G, N, N]."""
     graph = normalise(weights)
-    found = SOLVERS[method](graph, count - 1)
+    solver = SOLVERS[method] if count > 1 else _none
+    found = solver(graph, count - 1)
     constant = graph.constant[..., None]
     # 1, but 0 where no node has a neighbour.
     first = jnp.sum(jnp.square(constant), axis=-2)
@@ -96,6 +97,13 @@ def _solve(weights: jax.Array, count: int, method: Method) -> Spectrum:
     return Spectrum(
         values, symmetric * graph.scale[..., None], symmetric, found.residual
     )
+
+
+def _none(graph: Graph, count: int) -> Eigenpairs:
+    """No eigenpairs: the constant vector is known."""
+    *lead, n = graph.scale.shape
+    empty = jnp.zeros((*lead, count)), jnp.zeros((*lead, n, count))
+    return Eigenpairs(*empty, jnp.zeros(lead))
 
 
 def _auto(graph: Graph, count: int) -> Eigenpairs:
