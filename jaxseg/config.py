@@ -21,6 +21,7 @@ SECTIONS = (
     "num_devices",
     "init_from",
     "init_allow",
+    "guide_from",
     "data",
     "word_vectors",
     "model",

@@ -165,6 +165,47 @@ class Evaluator:
         report.pictures(step, name, panels)
 
 
+def count_split(
+    config: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    mesh: Mesh,
+    state: TrainState,
+    step: Callable[..., inference.Counts],
+) -> Any:
+    """One pass over a split with a step of one's own, for tools that compare answers.
+
+    Args:
+        config: of the run whose checkpoint `state` is; it has the vectors of class
+            names, so that no file of them is read.
+        spec: an entry of `config["evals"]`, whose split and protocol are meant.
+        mesh: the devices.
+        state: restored.
+        step: as `inference.make_count` compiles them; its counts may have more axes.
+
+    Returns:
+        confusion and the further measures, summed, as int64 arrays.
+    """
+    config = {**config, "word_vectors": {}, "evals": {"split": spec}}
+    batches = inputs.evaluation_batches(
+        config,
+        "split",
+        inputs.make_dataset(config),
+        multiple_of=mesh.size,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    with contextlib.closing(batches):
+        counted = tally.accumulate(
+            step,
+            inference.predicting(state),
+            batches,
+            mesh=mesh,
+            protocol=make_protocol(spec),
+        )
+    assert counted is not None and counted.totals is not None  # nothing stopped it
+    return counted.totals
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenedOnce:
     """A data set whose splits are opened once, since that lists all their files."""
@@ -309,7 +350,8 @@ def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
     """
     config_lib.check(config)
     mesh = sharding.make_mesh(config.get("num_devices", 0))
-    dataset = inputs.make_dataset(config)
+    vectors = workfolder.read_word_vectors(source_of(config, workdir))
+    dataset = inputs.make_dataset(config, word_vectors=vectors)
     method = base.from_config(config, dataset.labels)
     evaluator = make_evaluator(config, dataset, method, mesh)
     is_main = jax.process_index() == 0
@@ -321,6 +363,13 @@ def run(config: Mapping[str, Any], workdir: str) -> dict[str, dict[str, Any]]:
         results = evaluator(state, report)
     assert results is not None  # nothing asked it to stop
     return results
+
+
+def source_of(config: Mapping[str, Any], workdir: str) -> str:
+    """The run, or the file of weights, whose state is scored; see `restore`."""
+    if config.get("init_from") and not workfolder.holds_checkpoint(workdir):
+        return workfolder.run_folder(config_lib.expand(config["init_from"]))
+    return workdir
 
 
 def restore(
@@ -336,9 +385,7 @@ def restore(
         ConfigError: if the run is of another model or other classes, or the file lacks
             a part of the network, as a backbone's file lacks the classifier.
     """
-    source = workdir
-    if config.get("init_from") and not workfolder.holds_checkpoint(workdir):
-        source = workfolder.run_folder(config_lib.expand(config["init_from"]))
+    source = source_of(config, workdir)
     logging.info("evaluating %s", source)
     target = inference.predicting(initialization.describe(config, method, mesh))
     target = target.replace(
@@ -401,7 +448,8 @@ def check_whole(untrained: Collection[str], method: base.Method, source: str) ->
         ConfigError: naming the parts.
     """
     lacking = set(untrained)
-    if not getattr(method.segmentor.head, "reads_classes", False):
+    head = getattr(method.segmentor, "head", None)  # what is no segmentor has none
+    if not getattr(head, "reads_classes", False):
         lacking -= {"auxiliary", "auxiliary_classifier"}  # for training only
     if lacking:
         raise config_lib.ConfigError(

@@ -158,9 +158,9 @@ def class_ids(
     def network(image: jax.Array) -> jax.Array:
         return method.predict(state, {**unlabelled, "image": image})
 
-    ids = protocol.class_ids(
-        network, batch["image"], true_size(batch), fill=fill_colour(method)
-    )
+    size = true_size(batch)
+    ids = protocol.class_ids(network, batch["image"], size, fill=fill_colour(method))
+    ids = method.refine(state, {**unlabelled, "size": size}, ids)
     return ids.astype(id_dtype(method.labels.num_classes))
 
 

@@ -21,6 +21,7 @@ from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.data.source import Dataset
 from jaxseg.methods.base import Method
+from jaxseg.models import segmentor
 from jaxseg.pretrained.calibration import calibrate_batch_norm
 from jaxseg.pretrained.load import Report, load_weights
 from jaxseg.state import TrainState
@@ -50,7 +51,7 @@ def initial_state(
         state = checkpoints.restore(target)
         logging.info("resuming from %s, step %d", checkpoints.folder, int(state.step))
         return state
-    state = fresh(config, method, target)
+    state = with_guide(config, method, fresh(config, method, target), target)
     source = config_lib.expand(config.get("init_from", ""))
     if not source:
         return state
@@ -142,6 +143,54 @@ def from_weights(
     )
     logging.info("starting from %s", report)
     return replace_segmentor(state, target, params, stats), report
+
+
+def with_guide(
+    config: Mapping[str, Any], method: Method, state: TrainState, target: TrainState
+) -> TrainState:
+    """Fills the guide of a `GuidedSegmentor`, which no training fills.
+
+    Args:
+        config: `guide_from` is a file of weights; a run of `init_from` has its own.
+        method: gives the segmentor.
+        state: to fill.
+        target: says where arrays are placed.
+
+    Raises:
+        ConfigError: if there are weights and no guide, or a guide and no weights.
+    """
+    guide = getattr(method.segmentor, "guide", None)
+    path = config.get("guide_from", "")
+    if guide is None and path:
+        raise config_lib.ConfigError(
+            f"config.guide_from={path!r} has nothing to fill: name a backbone in "
+            "config.model.guide"
+        )
+    if guide is None:
+        return state
+    source = config_lib.expand(config.get("init_from", ""))
+    if not path:
+        if os.path.isdir(source):
+            return state
+        raise config_lib.ConfigError(
+            "config.model.guide would group patches by chance: give its weights in "
+            "config.guide_from, or leave it out, and the backbone takes its place"
+        )
+    whole = state.params["segmentor"], state.batch_stats.get("segmentor", {})
+    # Key maps are for segmentors, whose backbone the guide is in its file.
+    shown = segmentor.Segmentor(guide, method.segmentor.head, num_classes=1)
+    params, stats, report = load_weights(
+        path,
+        shown,
+        *({"backbone": tree["guide"]} if "guide" in tree else {} for tree in whole),
+        allow=tuple(config.get("init_allow", ())),
+    )
+    logging.info("the guide is %s", report)
+    filled = (
+        {**tree, "guide": new["backbone"]} if "guide" in tree else tree
+        for tree, new in zip(whole, (params, stats), strict=True)
+    )
+    return replace_segmentor(state, target, *filled)
 
 
 def replace_segmentor(

@@ -1,4 +1,4 @@
-"""Curves, clouds of points and heat maps as pictures: `curves`, `clouds`, `heat_maps`.
+"""Curves, points and heat maps as pictures: `curves`, `clouds`, `heat_maps`, others.
 
 Drawn by matplotlib, which is imported when something is drawn (extra `[notebook]`), and
 returned as uint8 RGB like all other pictures: no window, no state, any thread.
@@ -161,6 +161,31 @@ def heat_maps(
         for plot in (left, right):
             plot.set(xticks=[], yticks=[])
     figure.colorbar(shown, ax=list(rows[:, 1]), label=name)
+    return _render(figure)
+
+
+def named_points(
+    points: Mapping[str, tuple[str, str, Mapping[str, tuple[float, float]]]],
+) -> np.ndarray:
+    """Draws points with their names, a plot for each set, as classes by two measures.
+
+    Args:
+        points: by title, what is measured along x and along y, and the two numbers by
+            name.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    figure, plots = _sheet(len(points), side=5.0)
+    for plot, (title, (x, y, places)) in zip(plots, points.items(), strict=True):
+        for name, place in places.items():
+            plot.plot(*place, "o", markersize=4, color="C0")
+            offset = dict(xytext=(3, 3), textcoords="offset points", fontsize=7)
+            plot.annotate(name, place, **offset)
+        plot.set_title(title, fontsize=9)
+        plot.set(xlabel=x, ylabel=y)
+        plot.margins(0.15)  # names stand at the right of their points
+        plot.grid(alpha=0.3)
     return _render(figure)
 
 

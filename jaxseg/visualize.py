@@ -165,6 +165,29 @@ def comparison(
     return np.asarray(_stack([captions, *rows, legend]))
 
 
+def sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    captions: Sequence[Sequence[str]],
+    *,
+    tile_width: int = 240,
+) -> np.ndarray:
+    """Lays pictures beside and below each other, each with a word above it.
+
+    Args:
+        rows: of pictures uint8 [H, W, 3]; the first of a row says its height.
+        captions: a word for each.
+        tile_width: width in pixels that every picture is scaled to.
+
+    Returns:
+        [H', W', 3] uint8.
+    """
+    parts = []
+    for pictures, words in zip(rows, captions, strict=True):
+        parts.append(_captions(words, tile_width))
+        parts.append(_tiles(*pictures, width=tile_width))
+    return np.asarray(_stack(parts))
+
+
 def mixed(weights: np.ndarray, *, gain: float = 1.0) -> np.ndarray:
     """Mixes one colour each for a few things by how much each counts.
 

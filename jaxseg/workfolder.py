@@ -37,6 +37,7 @@ MAY_CHANGE = (
     "method.gamma",
     "method.predict_scales",
     "word_vectors.path",
+    "word_vectors.weights",
 )
 PROTOCOL = "protocol"  # in config.json: of `data.zero_shot.protocol`, zero-shot only
 IMPORTED = "imported"  # in config.json: what a file of weights had and had not

@@ -115,3 +115,12 @@ def test_heat_maps_of_nothing_known_are_drawn():
     image = np.zeros((4, 6, 3), np.uint8)
     picture = plots.heat_maps([image], [np.full((2, 3), np.nan)], name="error")
     assert holds(picture, (204, 204, 204))
+
+
+def test_named_points_have_a_plot_a_set():
+    points = {"cat": (0.1, 0.2), "dog": (0.3, 0.4)}
+    one = plots.named_points({"first": ("width", "height", points)})
+    two = plots.named_points({k: ("x", "y", points) for k in ("first", "second")})
+    assert two.shape[1] == 2 * one.shape[1] and one.dtype == np.uint8
+    empty = plots.named_points({"first": ("width", "height", {})})
+    assert (one != empty).any()

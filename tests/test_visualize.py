@@ -210,3 +210,14 @@ def test_equal_shares_are_drawn():
     grey = np.mean(visualize.SHARES[:3], axis=0)
     row, left = 2 * visualize.GAP + visualize.LINE + 10, 2 * visualize.GAP + 80
     np.testing.assert_allclose(sheet[row, left + 10], grey, atol=0.5)
+
+
+def test_a_sheet_has_a_tile_for_each_picture_and_words_above():
+    dark, light = np.full((4, 8, 3), 9, np.uint8), np.full((4, 8, 3), 200, np.uint8)
+    rows, words = [[dark, light], [light, dark]], [["a", "b"], ["c", "d"]]
+    drawn = visualize.sheet(rows, words, tile_width=40)
+    gap, line = visualize.GAP, visualize.LINE
+    assert drawn.shape == (5 * gap + 2 * (line + 20), 2 * 40 + 3 * gap, 3)
+    top = gap + line + gap + 10
+    assert (drawn[top, gap + 20] == 9).all()
+    assert (drawn[top, gap + 40 + gap + 20] == 200).all()

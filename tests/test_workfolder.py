@@ -62,10 +62,12 @@ def test_the_protocol_of_a_run_may_not_change(tmp_path):
 
 
 def test_a_table_of_words_may_lie_elsewhere_and_be_no_other(tmp_path):
-    words = dict(name="word_vectors.read", path="here.npz", parts=("word2vec",))
+    where = dict(path="here.npz", weights="here.pt")
+    words = dict(name="some.table", parts=("word2vec",), **where)
     claim(tmp_path, word_vectors=words)
     os.makedirs(tmp_path / "checkpoints" / "2")
-    claim(tmp_path, word_vectors=words | dict(path="there.npz"))
+    for key in where:
+        claim(tmp_path, word_vectors=words | {key: "there"})
     with pytest.raises(ConfigError, match="word_vectors.parts"):
         claim(tmp_path, word_vectors=words | dict(parts=("fasttext",)))
 

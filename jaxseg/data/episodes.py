@@ -22,10 +22,8 @@ from absl import logging
 
 from jaxseg import config as config_lib
 from jaxseg.data import image_labels, splits, zero_shot
-from jaxseg.data.labels import IGNORE, VOC, LabelSet, ignored_id
+from jaxseg.data.labels import IGNORE, LabelSet, ignored_id
 from jaxseg.data.source import Dataset, Example, Source
-
-NUM_FOLDS = 4
 
 
 class Pair(NamedTuple):
@@ -56,10 +54,17 @@ class Episodes:
         pairs: the episodes, in order.
         with_ids: writes the class's train id in the place of 1, so that labels mean
             what they do in the whole masks; 0 must be the background then.
+        whole: train ids of classes that keep their ids beside the episode's, so that
+            the mask tells outlines of all of them; class_id says which one is meant.
     """
 
     def __init__(
-        self, source: Source, pairs: Sequence[Pair], *, with_ids: bool = False
+        self,
+        source: Source,
+        pairs: Sequence[Pair],
+        *,
+        with_ids: bool = False,
+        whole: Sequence[int] = (),
     ):
         if not pairs:
             raise ValueError(
@@ -68,6 +73,7 @@ class Episodes:
         self._source = source
         self._pairs = tuple(pairs)
         self._with_ids = with_ids
+        self._whole = np.array(whole, np.int64)
         if hasattr(source, "size"):
             self._size_of = source.size
             self.size = self._size
@@ -82,6 +88,8 @@ class Episodes:
         label = example["label"]
         unlabelled = label == ignored_id(label.dtype)
         foreground = (label == class_id) * (class_id if self._with_ids else 1)
+        if len(self._whole):
+            foreground = np.where(np.isin(label, self._whole), label, foreground)
         return {
             **example,
             "label": np.where(unlabelled, IGNORE, foreground).astype(np.uint8),
@@ -137,6 +145,8 @@ class FewShot:
             `zero_shot.hide_unseen`. "keep_unseen", as in published numbers, has them
             among the others.
         test_episodes: how many, 0 for each pair once.
+        whole_masks: training masks keep all seen classes, for methods that learn
+            outlines, too; testing masks have the episode's class alone.
     """
 
     base: Dataset
@@ -148,6 +158,7 @@ class FewShot:
     val_split: str = "val"
     train_images: str = "ignore_unseen"
     test_episodes: int = 1000
+    whole_masks: bool = False
 
     @functools.cached_property
     def labels(self) -> LabelSet:
@@ -182,7 +193,8 @@ class FewShot:
         partial = self.partial or len(source) < len(whole)
         seen = [c for c in self._class_ids if c not in self.labels.unseen]
         pairs = self._pairs(source, seen, train=True, partial=partial)
-        return Episodes(source, pairs, with_ids=True), pairs
+        kept = seen if self.whole_masks else ()
+        return Episodes(source, pairs, with_ids=True, whole=kept), pairs
 
     @functools.cached_property
     def _testing(self) -> Episodes:
@@ -205,9 +217,7 @@ class FewShot:
     @property
     def _class_ids(self) -> tuple[int, ...]:
         """The train id of each class of the benchmark, in its order."""
-        is_coco = self.benchmark == "coco20i"
-        names = splits.coco_things() if is_coco else VOC.names[1:]
-        return self.labels.train_ids(names)
+        return self.labels.train_ids(splits.benchmark_classes(self.benchmark))
 
 
 def cycled(pairs: Sequence[Pair], count: int = 1000) -> list[Pair]:
@@ -240,7 +250,7 @@ def read_pascal5i(
     """
     _check_fold(fold)
     own = [fold]
-    folds = [f for f in range(NUM_FOLDS) if f != fold] if train else own
+    folds = [f for f in range(splits.NUM_FOLDS) if f != fold] if train else own
     part = "train" if train else "val"
     listed = []
     for i in folds:
@@ -334,8 +344,8 @@ def from_masks(
 
 
 def _check_fold(fold: int) -> None:
-    if not 0 <= fold < NUM_FOLDS:
-        raise ValueError(f"fold is 0..{NUM_FOLDS - 1}, got {fold}")
+    if not 0 <= fold < splits.NUM_FOLDS:
+        raise ValueError(f"fold is 0..{splits.NUM_FOLDS - 1}, got {fold}")
 
 
 def _existing(file: pathlib.Path) -> pathlib.Path:

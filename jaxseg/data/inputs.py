@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxseg import config as config_lib
 from jaxseg.data import (
@@ -35,11 +36,15 @@ class WithWordVectors:
         return self.dataset.source(split)
 
 
-def make_dataset(config: Mapping[str, Any]) -> Dataset:
+def make_dataset(
+    config: Mapping[str, Any], *, word_vectors: np.ndarray | None = None
+) -> Dataset:
     """Builds the data set that `config["data"]["name"]` names.
 
     Args:
         config: a whole config; `data` and `word_vectors` are read.
+        word_vectors: float32 [C, E], which a run has kept, in place of those that the
+            config names: their file need not be there.
 
     Returns:
         The data set; with `word_vectors` in the config its labels have them.
@@ -53,8 +58,9 @@ def make_dataset(config: Mapping[str, Any]) -> Dataset:
     spec = config.get("word_vectors")
     if not spec:
         return dataset
-    vectors = config_lib.make("data", spec, names=dataset.labels.names)
-    labels = dataclasses.replace(dataset.labels, word_vectors=vectors)
+    if word_vectors is None:
+        word_vectors = config_lib.make("data", spec, names=dataset.labels.names)
+    labels = dataclasses.replace(dataset.labels, word_vectors=word_vectors)
     return WithWordVectors(dataset, labels)
 
 

@@ -10,6 +10,7 @@ from jaxseg.data import labels
 from jaxseg.data.labels import LabelSet
 
 _FOLDS = {"pascal5i": "PASCAL-5i", "coco20i": "COCO-20i"}
+BENCHMARKS, NUM_FOLDS = tuple(_FOLDS), 4
 _CHOOSING = "validation"  # after a split's name and a colon: its stand-ins are unseen
 _THINGS = 91  # the first ids of COCO-Stuff are COCO's things, 11 of them in no mask
 NEVER_LABELLED = (
@@ -29,7 +30,7 @@ NEVER_LABELLED = (
 
 def names() -> tuple[str, ...]:
     """The names that `unseen_classes` knows."""
-    folds = [f"{name}_{fold}" for name in _FOLDS for fold in range(4)]
+    folds = [f"{name}_{fold}" for name in _FOLDS for fold in range(NUM_FOLDS)]
     return (*labels.read_json("splits"), *folds)
 
 
@@ -75,11 +76,21 @@ def fold(name: str, fold: int) -> tuple[str, ...]:
     Raises:
         ValueError: if there is no such fold.
     """
-    if name not in _FOLDS or not 0 <= fold < 4:
+    if name not in _FOLDS or not 0 <= fold < NUM_FOLDS:
         raise ValueError(f"folds are 0 to 3 of {' or '.join(_FOLDS)}: {name!r}, {fold}")
-    if name == "pascal5i":
-        return labels.VOC.names[1 + 5 * fold : 6 + 5 * fold]
-    return coco_things()[fold::4]
+    classes = benchmark_classes(name)
+    return classes[5 * fold : 5 * fold + 5] if name == "pascal5i" else classes[fold::4]
+
+
+def benchmark_classes(name: str) -> tuple[str, ...]:
+    """The classes of "pascal5i" or "coco20i", of all folds, in the benchmark's order.
+
+    Raises:
+        ValueError: if there is no such benchmark.
+    """
+    if name not in _FOLDS:
+        raise ValueError(f"benchmarks are {' and '.join(_FOLDS)}: got {name!r}")
+    return labels.VOC.names[1:] if name == "pascal5i" else coco_things()
 
 
 def coco_things() -> tuple[str, ...]:

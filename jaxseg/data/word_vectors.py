@@ -19,7 +19,12 @@ from jaxseg.data.labels import LabelSet
 # Names that the published label files have for one class, spelt as `key` spells them.
 SYNONYMS = (("tv", "tvmonitor"), ("table", "diningtable"))
 BACKGROUND = "background"
+_PARTS = "see config.word_vectors.parts"
 _REMEDY = "make one with: python -m jaxseg.tools.word_vectors"
+_EXPECTED = (
+    "the arrays `names` and one [N, E] a part, all of numbers and of vectors of one "
+    "size"
+)
 
 
 class WordVectorError(ValueError):
@@ -76,19 +81,25 @@ def read(
             number of rows, or if a class's row of a part is zero or not finite.
     """
     file = config.expand(path)
-    arrays = _load(file)
+    arrays = load(file)
     if not parts or len(set(parts)) != len(parts):
         raise WordVectorError(
             f"config.word_vectors.parts are names of arrays, each once: {parts}"
         )
-    rows = match(names, [str(name) for name in _array(arrays, "names", file)], file)
-    found = [_part(arrays, part, file)[rows] for part in parts]
+    spelt = array(arrays, "names", file, see=_PARTS)
+    rows = match(names, [str(name) for name in spelt], file)
+    found = [matrix(arrays, part, file, see=_PARTS)[rows] for part in parts]
     for part, vectors in zip(parts, found, strict=True):
-        _check_rows(vectors, names, where=f"part {part!r} of {file}")
+        check_rows(
+            vectors,
+            names,
+            where=f"part {part!r} of {file}",
+            remedy=f"{_REMEDY}, or choose other parts",
+        )
     joined = np.concatenate(found, axis=1)
     if normalise:
         joined = joined / np.linalg.norm(joined, axis=1, keepdims=True)
-    return _frozen(joined)
+    return frozen(joined)
 
 
 def drawn(names: Sequence[str], *, size: int = 16) -> np.ndarray:
@@ -115,7 +126,7 @@ def drawn(names: Sequence[str], *, size: int = 16) -> np.ndarray:
         return np.random.RandomState(seed).standard_normal(size)
 
     vectors = np.stack([draw(name) for name in names])
-    return _frozen(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return frozen(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def key(name: str) -> str:
@@ -123,13 +134,22 @@ def key(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name.casefold())
 
 
-def match(names: Sequence[str], rows: Sequence[str], file: str) -> list[int]:
+def match(
+    names: Sequence[str],
+    rows: Sequence[str],
+    file: str,
+    *,
+    synonyms: Sequence[Sequence[str]] = SYNONYMS,
+    remedy: str = _REMEDY,
+) -> list[int]:
     """Finds the row of each class, see `read`.
 
     Args:
         names: of the classes.
         rows: the names in the file.
         file: for messages.
+        synonyms: groups of names of one class, spelt as `key` spells them.
+        remedy: for messages, what to do about a name that is not there.
 
     Raises:
         WordVectorError: if names repeat, or a class has no row of its own.
@@ -137,12 +157,12 @@ def match(names: Sequence[str], rows: Sequence[str], file: str) -> list[int]:
     _check_unique(names, "two classes have one name (case, spaces and hyphens aside)")
     _check_unique(rows, f"{file} has two rows of one name")
     where = {key(row): i for i, row in enumerate(rows)}
-    found = [(name, _find(name, where)) for name in names]
+    found = [(name, _find(name, where, synonyms)) for name in names]
     lacking = [name for name, row in found if row is None]
     if lacking:
         raise WordVectorError(
             f"{file} has no vector for {_listed(lacking)}{_nearest(lacking, rows)}: "
-            f"{_REMEDY}"
+            f"{remedy}"
             + (", or set config.data.background=False" * (BACKGROUND in lacking))
         )
     owners: dict[int, str] = {}
@@ -150,16 +170,18 @@ def match(names: Sequence[str], rows: Sequence[str], file: str) -> list[int]:
         if row in owners:
             raise WordVectorError(
                 f"{file}: classes {owners[row]!r} and {name!r} would both have the row "
-                f"{rows[row]!r}: give each a row of its own, {_REMEDY}"
+                f"{rows[row]!r}: give each a row of its own, {remedy}"
             )
         if row is not None:
             owners[row] = name
     return list(owners)
 
 
-def _find(name: str, where: Mapping[str, int]) -> int | None:
+def _find(
+    name: str, where: Mapping[str, int], synonyms: Sequence[Sequence[str]]
+) -> int | None:
     given = key(name)
-    same = (group for group in SYNONYMS if given in group)
+    same = (group for group in synonyms if given in group)
     spellings = (given, *(other for group in same for other in group))
     return next((where[s] for s in spellings if s in where), None)
 
@@ -170,7 +192,19 @@ def _nearest(lacking: Sequence[str], rows: Sequence[str]) -> str:
     return f" (spelt alike: {', '.join(names)})" if names else ""
 
 
-def _load(file: str) -> Mapping[str, np.ndarray]:
+def load(
+    file: str,
+    *,
+    what: str = "word vectors",
+    expected: str = _EXPECTED,
+    remedy: str = _REMEDY,
+) -> Mapping[str, np.ndarray]:
+    """Reads all arrays of an npz file; the words are for messages.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        WordVectorError: if it is none, is damaged or holds Python objects.
+    """
     try:
         with open(file, "rb") as opened:
             arrays = np.load(opened, allow_pickle=False)
@@ -179,28 +213,40 @@ def _load(file: str) -> Mapping[str, np.ndarray]:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"there is no file of word vectors {file} (config.word_vectors.path): give "
-            f"another path, or {_REMEDY}"
+            f"there is no file of {what} {file} (config.word_vectors.path): give "
+            f"another path, or {remedy}"
         ) from error
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise WordVectorError(
-            f"cannot read word vectors from {file}: {error}. Expected is an npz file "
-            f"with the arrays `names` and one [N, E] a part, all of numbers and of "
-            f"vectors of one size; {_REMEDY}"
+            f"cannot read {what} from {file}: {error}. Expected is an npz file with "
+            f"{expected}; {remedy}"
         ) from error
 
 
-def _array(arrays: Mapping[str, np.ndarray], name: str, file: str) -> np.ndarray:
+def array(
+    arrays: Mapping[str, np.ndarray], name: str, file: str, *, see: str
+) -> np.ndarray:
+    """An array of a file by name.
+
+    Raises:
+        WordVectorError: if it is not there.
+    """
     if name not in arrays:
         raise WordVectorError(
-            f"{file} has no array {name!r}"
-            f"{config.suggest(name, arrays)}: see config.word_vectors.parts"
+            f"{file} has no array {name!r}{config.suggest(name, arrays)}: {see}"
         )
     return arrays[name]
 
 
-def _part(arrays: Mapping[str, np.ndarray], part: str, file: str) -> np.ndarray:
-    vectors, rows = _array(arrays, part, file), len(arrays["names"])
+def matrix(
+    arrays: Mapping[str, np.ndarray], part: str, file: str, *, see: str
+) -> np.ndarray:
+    """The vectors [N, E] of a file with N names.
+
+    Raises:
+        WordVectorError: if they are not there, or are something else.
+    """
+    vectors, rows = array(arrays, part, file, see=see), len(arrays["names"])
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) != rows:
         raise WordVectorError(
             f"part {part!r} of {file} is {vectors.dtype} {list(vectors.shape)}, but "
@@ -209,16 +255,29 @@ def _part(arrays: Mapping[str, np.ndarray], part: str, file: str) -> np.ndarray:
     return vectors
 
 
-def _check_rows(vectors: np.ndarray, names: Sequence[str], *, where: str) -> None:
+def check_rows(
+    vectors: np.ndarray, names: Sequence[str], *, where: str, remedy: str
+) -> None:
+    """Refuses vectors [C, E] of which one is zero or not finite.
+
+    Raises:
+        WordVectorError: naming their classes.
+    """
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
     empty = np.flatnonzero(~vectors.any(axis=1)).tolist()
     for bad, what in ((broken, "not finite"), (empty, "zero")):
         if bad:
             classes = [names[i] for i in bad]
             raise WordVectorError(
-                f"{where}: the vector of {_listed(classes)} is {what}: {_REMEDY}, or "
-                "choose other parts"
+                f"{where}: the vector of {_listed(classes)} is {what}: {remedy}"
             )
+
+
+def frozen(vectors: np.ndarray) -> np.ndarray:
+    """The vectors as float32, not writeable."""
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    vectors.setflags(write=False)
+    return vectors
 
 
 def _check_unique(names: Sequence[str], what: str) -> None:
@@ -231,9 +290,3 @@ def _check_unique(names: Sequence[str], what: str) -> None:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(repr, names[:5])) + more
-
-
-def _frozen(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    vectors.setflags(write=False)
-    return vectors

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def cross_entropy(
@@ -35,6 +36,29 @@ def cross_entropy(
     weights = _pixel_weights(labels, labelled, logits.shape[-1], class_weights)
     total = jnp.sum(weights)
     return jnp.sum(weights * losses) / jnp.where(total > 0, total, 1.0)
+
+
+def seen_cross_entropy(
+    logits: jax.Array, labels: jax.Array, seen: Sequence[int]
+) -> jax.Array:
+    """Mean cross entropy of a softmax over the seen classes only.
+
+    Args:
+        logits: [..., C]; those of unseen classes neither count nor have a gradient.
+        labels: [...] train ids; pixels that are of no seen class do not count.
+        seen: train ids.
+
+    Returns:
+        [] float32; 0 with zero gradient if no pixel counts.
+    """
+    ids = np.asarray(seen)
+    places = np.full(logits.shape[-1], -1, np.int32)
+    places[ids] = np.arange(len(ids))
+    is_class = (labels >= 0) & (labels < len(places))
+    labels = jnp.where(
+        is_class, jnp.asarray(places)[jnp.where(is_class, labels, 0)], -1
+    )
+    return cross_entropy(logits[..., ids], labels)
 
 
 def segmentation_loss(

@@ -1,6 +1,7 @@
 """The seam between trainer and method: `init`, `train_step`, `loss`, `predict`.
 
-Beside these four, `warnings` may comment on what the log shows.
+Beside these four, `refine` may go on from the class ids of whole pictures, and
+`warnings` may comment on what the log shows.
 
 A method is its hyperparameters and one idea, `loss`; everything else here is a default
 that most methods keep. Read `Method.train_step` first.
@@ -133,6 +134,25 @@ class Method:
         }
         outputs: Any = self.segmentor.apply(variables, batch["image"], train=False)
         return outputs.logits
+
+    def refine(
+        self, state: TrainState, batch: Batch, class_ids: jax.Array
+    ) -> jax.Array:
+        """Goes on from what the logits of whole pictures say; by default leaves it.
+
+        For what needs whole pictures at their own size and is no sum of logits.
+
+        Args:
+            state: as `predict` is given it.
+            batch: image [B, H, W, 3], size int [B, 2] of the pictures in it, and what
+                the data set adds; no labels.
+            class_ids: [B, H, W] int32, those of the largest logits.
+
+        Returns:
+            [B, H, W] int32.
+        """
+        del state, batch
+        return class_ids
 
     def warnings(
         self, step: int, total_steps: int, means: Mapping[str, float]

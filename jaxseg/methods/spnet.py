@@ -15,13 +15,15 @@ import numpy as np
 from flax import traverse_util
 
 from jaxseg.data import splits, word_vectors
-from jaxseg.losses.cross_entropy import cross_entropy
+from jaxseg.losses.cross_entropy import seen_cross_entropy
 from jaxseg.methods import base
-from jaxseg.models.heads.word_vectors import WordVectorClassifier
+from jaxseg.models.heads.word_vectors import (
+    CLASS_VECTORS,
+    WordVectorClassifier,
+    with_class_vectors,
+)
 from jaxseg.ops.scales import labels_at, largest, shrink
 from jaxseg.state import TrainState
-
-CLASS_VECTORS = ("segmentor", "decoder", "class_vectors")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,19 +78,8 @@ class SPNet(base.Method):
             ValueError: if they are of another size than the head's features.
         """
         state = super().init(rng, batch)
-        vectors = self.labels.word_vectors
-        if vectors is None:
-            return state
-        params = traverse_util.flatten_dict(state.params)
-        size, _ = params[CLASS_VECTORS].shape
-        if vectors.shape[1] != size:
-            raise ValueError(
-                f"config.word_vectors gives vectors of {vectors.shape[1]} numbers, and "
-                f"config.model.head makes {size} features of a pixel: set its "
-                f"features={vectors.shape[1]}"
-            )
-        params[CLASS_VECTORS] = jnp.asarray(vectors.T, jnp.float32)
-        return state.replace(params=traverse_util.unflatten_dict(params))
+        params = with_class_vectors(state.params, self.labels.word_vectors)
+        return state.replace(params=params)
 
     def loss(
         self, params: Any, state: TrainState, batch: base.Batch, rng: jax.Array
@@ -174,29 +165,6 @@ def multiscale_losses(
         _, h, w, _ = logits.shape
         losses.append(seen_cross_entropy(logits, labels_at(labels, (h, w)), seen))
     return losses
-
-
-def seen_cross_entropy(
-    logits: jax.Array, labels: jax.Array, seen: Sequence[int]
-) -> jax.Array:
-    """Mean cross entropy of a softmax over the seen classes only.
-
-    Args:
-        logits: [..., C]; those of unseen classes neither count nor have a gradient.
-        labels: [...] train ids; pixels that are of no seen class do not count.
-        seen: train ids.
-
-    Returns:
-        [] float32; 0 with zero gradient if no pixel counts.
-    """
-    ids = np.asarray(seen)
-    places = np.full(logits.shape[-1], -1, np.int32)
-    places[ids] = np.arange(len(ids))
-    is_class = (labels >= 0) & (labels < len(places))
-    labels = jnp.where(
-        is_class, jnp.asarray(places)[jnp.where(is_class, labels, 0)], -1
-    )
-    return cross_entropy(logits[..., ids], labels)
 
 
 def calibrated(

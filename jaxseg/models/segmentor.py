@@ -166,11 +166,19 @@ class Segmentor(nn.Module):
 
     def stages(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
         """The backbone's maps of raw RGB images [B, H, W, 3], shallow to deep."""
+        return self.backbone(self.normalise(image), train=train)
+
+    def keys(self, image: jax.Array) -> jax.Array:
+        """Keys [B, h, w, D] of a `ViT`'s last attention, of raw RGB images."""
+        return self.backbone.keys(self.normalise(image))
+
+    def normalise(self, image: jax.Array) -> jax.Array:
+        """What the backbone is shown of raw RGB images [B, H, W, 3]."""
         image = in_order(image, self.channel_order)
         mean = jnp.asarray(self.mean, jnp.float32)
         std = jnp.asarray(self.std, jnp.float32)
         normalised = (image.astype(jnp.float32) - mean) / std
-        return self.backbone(normalised.astype(self.dtype), train=train)
+        return normalised.astype(self.dtype)
 
     def classify(self, features: jax.Array) -> jax.Array:
         """Float32 logits [B, h, w, C] of features [B, h, w, D], generated ones too."""

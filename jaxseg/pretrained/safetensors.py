@@ -1,8 +1,9 @@
-"""Reads .safetensors files: 8 bytes of header length, a JSON header, raw arrays."""
+"""Reads and writes .safetensors: 8 bytes of header length, JSON header, raw arrays."""
 
 import json
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -86,3 +87,37 @@ def _array(name: str, entry: Any, data: memoryview, path: Path) -> np.ndarray:
             f"not {shape}): {AGAIN}"
         )
     return np.frombuffer(data[begin:end], dtype).reshape(shape)
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by name, whole or not at all.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        arrays: of the dtypes that `read` knows.
+
+    Raises:
+        ValueError: for an array of another dtype.
+    """
+    header, blocks, begin = {}, [], 0
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).tobytes()
+        header[name] = {
+            "dtype": _kind(name, array.dtype),
+            "shape": list(array.shape),
+            "data_offsets": [begin, begin + len(data)],
+        }
+        blocks.append(data)
+        begin += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the data begins at a multiple of 8
+    part = pathlib.Path(f"{path}.part")
+    part.write_bytes(b"".join([len(text).to_bytes(8, "little"), text, *blocks]))
+    part.replace(path)
+
+
+def _kind(name: str, dtype: np.dtype) -> str:
+    for kind, known in DTYPES.items():
+        if dtype == known:
+            return kind
+    raise ValueError(f"{name} has dtype {dtype}; known are {sorted(DTYPES)}")

@@ -42,6 +42,7 @@ HOSTILE_MODULES = {
     *("pty", "runpy", "shutil", "socket", "subprocess", "sys", "webbrowser"),
 }
 HOSTILE_BUILTINS = {"__import__", "breakpoint", "compile", "eval", "exec", "open"}
+SCRIPT = "__torch__"  # where a compiled program's own classes are
 BUILTINS = ("builtins", "__builtin__")  # the second by Python 2
 
 
@@ -168,6 +169,18 @@ class Foreign:
         pass
 
 
+class Scripted(dict):
+    """A module of a compiled program (TorchScript), its attributes by name.
+
+    CLIP's authors publish such programs. Their code lies beside the pickle, which only
+    names it, and is not read.
+    """
+
+    def __setstate__(self, state):
+        if isinstance(state, dict):
+            self.update(state)
+
+
 class Unpickler(pickle.Unpickler):
     """Reads one pickle; numbers of tensors lie elsewhere and are not read.
 
@@ -198,6 +211,8 @@ class Unpickler(pickle.Unpickler):
             return STORAGES[name]
         if module == "torch" and name in DTYPES:
             return name
+        if module.split(".")[0] == SCRIPT:
+            return type("Scripted", (Scripted,), {})
         if module.split(".")[0] in HOSTILE_MODULES or (
             module in BUILTINS and name.split(".")[0] in HOSTILE_BUILTINS
         ):

@@ -12,7 +12,6 @@ run all the same, and the file says so.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import functools
 import os
@@ -32,12 +31,11 @@ from jaxseg import (
     inference,
     predict,
     sharding,
-    tally,
     workfolder,
 )
 from jaxseg.checkpoints import CheckpointError
 from jaxseg.config import ConfigError
-from jaxseg.data import inputs, splits
+from jaxseg.data import splits
 from jaxseg.methods import base, spnet
 from jaxseg.metrics import iou
 from jaxseg.metrics.confusion import confusion_matrix
@@ -88,7 +86,8 @@ def sweep(
     spec["split"] = split or spec["split"]
     mesh = sharding.make_mesh()
     state = evaluate.restore({**config, "init_from": ""}, workdir, method, mesh)
-    confusions = count(config, spec, method, mesh, state, gammas)
+    step = make_count(method, mesh, gammas)
+    confusions, _ = evaluate.count_split(config, spec, mesh, state, step)
     rows = [
         {"gamma": float(gamma), **scores_of(confusion, method)}
         for gamma, confusion in zip(gammas, confusions, strict=True)
@@ -119,37 +118,6 @@ def check_classes(config: Mapping[str, Any], classes: str) -> None:
         "with config.data.unseen='NAME:validation', or ask for a look at the test's "
         "classes with --classes unseen"
     )
-
-
-def count(
-    config: Mapping[str, Any],
-    spec: Mapping[str, Any],
-    method: spnet.SPNet,
-    mesh: Mesh,
-    state: TrainState,
-    gammas: Sequence[float],
-) -> np.ndarray:
-    """One pass over the pictures: int64 [G, C, C], a confusion matrix a gamma."""
-    # Vectors are in the checkpoint: their file need not be there.
-    config = {**config, "word_vectors": {}, "evals": {"sweep": spec}}
-    batches = inputs.evaluation_batches(
-        config,
-        "sweep",
-        inputs.make_dataset(config),
-        multiple_of=mesh.size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    with contextlib.closing(batches):
-        counted = tally.accumulate(
-            make_count(method, mesh, gammas),
-            inference.predicting(state),
-            batches,
-            mesh=mesh,
-            protocol=evaluate.make_protocol(spec),
-        )
-    assert counted is not None and counted.totals is not None  # nothing stopped it
-    return counted.totals[0]
 
 
 def make_count(

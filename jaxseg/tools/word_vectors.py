@@ -46,6 +46,28 @@ def read_classes(given: str) -> dict[str, tuple[str, ...]]:
     Raises:
         ValueError: if there are no classes, two have one name or one has no words.
     """
+    classes: dict[str, tuple[str, ...]] = {}
+    for name, text in read_texts(given).items():
+        words = tuple(filter(None, re.split(r"[\s_-]+", text or name)))
+        if not words:
+            entry = f"{name}={text}" if text else name
+            raise ValueError(f"--classes: {entry!r} has no words")
+        classes[name] = words
+    return classes
+
+
+def read_texts(given: str) -> dict[str, str]:
+    """Reads classes and the other words that are given for some, as "sofa=couch".
+
+    Args:
+        given: as for `read_classes`.
+
+    Returns:
+        Other words, or "", by the class's name, in the order given.
+
+    Raises:
+        ValueError: if there are no classes, or two have one name.
+    """
     path = pathlib.Path(given)
     if path.suffix == ".json":
         entries: Sequence[str] = class_table.read_class_table(path).names
@@ -53,21 +75,18 @@ def read_classes(given: str) -> dict[str, tuple[str, ...]]:
         entries = path.read_text(encoding="utf-8").splitlines()
     else:
         entries = given.split(",")
-    classes: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, str] = {}
     taken: dict[str, str] = {}
     for entry in filter(None, map(str.strip, entries)):
         name, _, text = (part.strip() for part in entry.partition("="))
-        words = tuple(filter(None, re.split(r"[\s_-]+", text or name)))
-        if not words:
-            raise ValueError(f"--classes: {entry!r} has no words")
         key = word_vectors.key(name)
         if key in taken:
             raise ValueError(f"--classes: {taken[key]!r} and {name!r} are one name")
         taken[key] = name
-        classes[name] = words
-    if not classes:
+        texts[name] = text
+    if not texts:
         raise ValueError(f"--classes: {given!r} holds no class")
-    return classes
+    return texts
 
 
 class Vocabulary:

@@ -43,6 +43,15 @@ def test_the_label_is_the_class_against_all_others():
     assert episodes[2]["class_id"] == 2 and episodes.name(2) == "mask_1"
 
 
+def test_whole_masks_keep_the_classes_named_and_no_other():
+    episodes = Episodes(MASKS, PAIRS, with_ids=True, whole=(2,))
+    assert episodes[1]["label"].tolist() == [[2, 2, 1]]
+    assert episodes[3]["label"].tolist() == [[1, 0, 2]]
+    assert episodes[0]["label"].tolist() == [[0, 1, 255]]
+    plain = Episodes(MASKS, PAIRS, with_ids=True)
+    assert plain[2]["label"].tolist() == [[2, 2, 0]]
+
+
 def test_pairs_of_masks_are_the_classes_with_a_pixel():
     assert from_masks(MASKS, (1, 2)) == PAIRS
     assert from_masks(MASKS, (2,)) == [Pair(1, 2), Pair(3, 2)]
@@ -269,6 +278,105 @@ def test_coco20i_has_the_published_numbers_of_pairs(data_root, fold, train, val)
     assert {line.benchmark_class for line in testing} == set(range(fold, 80, 4))
     assert not {line.benchmark_class for line in training} & set(range(fold, 80, 4))
     assert all(line.name.startswith("COCO_val2014_0000") for line in testing[:9])
+
+
+TRAIN_PAIRS = (
+    (528, 428, 583, 371, 376),
+    (367, 848, 987, 988, 235),
+    (504, 1122, 430, 440, 3387),
+    (358, 277, 487, 488, 476),
+)
+VAL_PAIRS = (
+    (80, 57, 86, 58, 65),
+    (69, 96, 115, 102, 69),
+    (74, 125, 76, 72, 378),
+    (58, 49, 90, 82, 67),
+)
+
+
+@pytest.mark.parametrize(
+    ("part", "counts", "pictures"),
+    [("train", TRAIN_PAIRS, 10092), ("val", VAL_PAIRS, 1381)],
+)
+def test_pascal5i_has_the_published_numbers_of_each_class(
+    data_root, part, counts, pictures
+):
+    of_fold = pascal_lines(data_root, part)
+    classes = [[line.rpartition("__")[2] for line in lines] for lines in of_fold]
+    found = [
+        tuple(ids.count(f"{5 * fold + i + 1:02}") for i in range(5))
+        for fold, ids in enumerate(classes)
+    ]
+    assert tuple(found) == counts
+    names = {line.rpartition("__")[0] for lines in of_fold for line in lines}
+    assert len(names) == pictures
+
+
+def pascal_lines(data_root, part):
+    """The lines of a part's four lists."""
+    folder = data_root / "splits" / "pascal5i"
+    files = [folder / f"{part}_fold{fold}.txt" for fold in range(4)]
+    return [file.read_text().split() for file in files]
+
+
+def test_pictures_of_a_fold_are_in_the_training_lists_of_the_others(data_root):
+    """So with "keep_unseen" a run learns that these classes are others."""
+    names = [
+        {line.rpartition("__")[0] for line in lines}
+        for lines in pascal_lines(data_root, "train")
+    ]
+    leaks = [
+        len(own & set().union(*(names[:fold] + names[fold + 1 :])))
+        for fold, own in enumerate(names)
+    ]
+    assert leaks == [637, 1298, 1945, 896]
+
+
+@pytest.mark.parametrize(
+    ("fold", "train", "val"),
+    [(0, 62040, 26052), (1, 74381, 15305), (2, 73035, 13138), (3, 73808, 12640)],
+)
+def test_coco20i_has_the_published_numbers_of_pictures(data_root, fold, train, val):
+    folder = data_root / "splits" / "coco20i"
+    listed = (read_coco20i(folder, fold=fold, train=part) for part in (True, False))
+    assert [len({line.name for line in lines}) for lines in listed] == [train, val]
+
+
+class RealMasks(Photographs):
+    """The masks of voc_mini, read once."""
+
+    def __init__(self, root):
+        super().__init__()
+        base = voc.VOC(root=str(root))
+        sources = {split: base.source(split) for split in ("train", "val")}
+        self.splits = {
+            split: Masks(*(source.label(i) for i in range(len(source))))
+            for split, source in sources.items()
+        }
+
+    def source(self, split):
+        return self.splits[split]
+
+
+@pytest.fixture(scope="module")
+def real_masks(data_root):
+    return RealMasks(data_root / "voc_mini")
+
+
+@pytest.mark.parametrize(
+    ("fold", "train", "purged", "val"),
+    [(0, 404, 349, 40), (1, 396, 305, 41), (2, 324, 204, 63), (3, 406, 351, 35)],
+)
+def test_folds_of_the_photographs_need_no_lists(real_masks, fold, train, purged, val):
+    few = FewShot(base=real_masks, fold=fold, test_episodes=0)
+    shown = few.source("train")
+    assert (len(shown), len(few.source("val"))) == (train, val)
+    without = dataclasses.replace(few, train_images="purge_unseen")
+    assert len(without.source("train")) == purged
+    for index in range(0, train, 20):
+        example = shown[index]
+        assert int(example["class_id"]) not in few.labels.unseen
+        assert set(np.unique(example["label"])) <= {0, int(example["class_id"]), 255}
 
 
 def test_listed_classes_are_in_the_masks_of_the_photographs(data_root):

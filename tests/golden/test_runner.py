@@ -8,11 +8,18 @@ from tests.golden import __main__ as command
 from tests.golden import runner
 
 FILES = sorted(runner.ROOT.glob("*/*.npz"))
+LARGE = ("inverseform_mlp_full",)  # beginnings of names: half a gigabyte of weights
+CASES = [
+    pytest.param(
+        path,
+        id=f"{path.parent.name}-{path.stem}",
+        marks=[pytest.mark.slow] if path.stem.startswith(LARGE) else [],
+    )
+    for path in FILES
+]
 
 
-@pytest.mark.parametrize(
-    "path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}"
-)
+@pytest.mark.parametrize("path", CASES)
 def test_case(path):
     result = runner.run(path, runner.checks_of(path.parent.name))
     assert result.passed, result.failure

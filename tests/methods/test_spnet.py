@@ -12,6 +12,7 @@ from jaxseg import evaluate, initialization, predict, sharding, train
 from jaxseg.config import ConfigError
 from jaxseg.data import inputs
 from jaxseg.data.word_vectors import WordVectorError
+from jaxseg.losses.cross_entropy import seen_cross_entropy
 from jaxseg.methods import spnet
 from jaxseg.methods.base import from_config
 from tests.test_train import assert_same, build, lines, make_config, stop_after
@@ -91,19 +92,19 @@ def test_only_seen_classes_take_part_in_the_loss():
             exponentials = np.exp(logits[index][list(SEEN)].astype(np.float64))
             own = np.exp(np.float64(logits[index][LABELS[index]]))
             wanted.append(-np.log(own / exponentials.sum()))
-    ours = spnet.seen_cross_entropy(jnp.asarray(logits), jnp.asarray(LABELS), SEEN)
+    ours = seen_cross_entropy(jnp.asarray(logits), jnp.asarray(LABELS), SEEN)
     np.testing.assert_allclose(ours, np.mean(wanted), rtol=1e-5)
 
 
 def test_unseen_logits_have_no_gradient():
-    gradient = jax.grad(spnet.seen_cross_entropy)(
+    gradient = jax.grad(seen_cross_entropy)(
         jnp.asarray(logits_of(LABELS)), jnp.asarray(LABELS), SEEN
     )
     assert (gradient[..., [1, 3]] == 0).all() and (gradient[0, 0, [0, 2, 4]] != 0).all()
 
 
 def test_without_a_labelled_pixel_loss_and_gradient_are_zero():
-    loss, gradient = jax.value_and_grad(spnet.seen_cross_entropy)(
+    loss, gradient = jax.value_and_grad(seen_cross_entropy)(
         jnp.asarray(logits_of(LABELS)), jnp.full(LABELS.shape, 255), SEEN
     )
     assert loss == 0 and (gradient == 0).all()
@@ -136,7 +137,7 @@ def test_the_loss_is_the_sum_over_the_scales_and_their_maximum(setting):
         _, h, w, _ = logits.shape
         rows, columns = np.arange(h) * 32 // h, np.arange(w) * 64 // w
         labels = np.asarray(batch["label"])[:, rows][:, :, columns]
-        wanted += spnet.seen_cross_entropy(logits, labels, method.labels.seen)
+        wanted += seen_cross_entropy(logits, labels, method.labels.seen)
     loss, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
     np.testing.assert_allclose(loss, wanted, rtol=1e-4)
     assert metrics["loss"] == loss > metrics["cross_entropy"] > 0

@@ -310,8 +310,18 @@ def test_a_whole_network_object_is_no_state_dict(torch, tmp_path, is_zip):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiled_program_is_no_state_dict(torch, tmp_path):
-    scripted = torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2))
+def test_a_compiled_program_has_the_arrays_of_its_modules(torch, tmp_path):
+    inner = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    network = torch.nn.Sequential(inner, torch.nn.Linear(3, 2)).half().eval()
+    scripted = torch.jit.trace(network, torch.ones(1, 2).half())
     scripted.save(tmp_path / "x.pt")
-    with pytest.raises(ValueError, match=r"an object of __torch__.*state_dict\(\)"):
+    arrays, tensors = pytorch.read(tmp_path / "x.pt"), network.state_dict()
+    assert set(arrays) == set(tensors)
+    assert_same(torch, {name: arrays[name] for name in tensors}, tensors)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_program_without_arrays_holds_none(torch, tmp_path):
+    torch.jit.trace(torch.nn.ReLU(), torch.ones(1, 2)).save(tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="no arrays by name"):
         pytorch.read(tmp_path / "x.pt")

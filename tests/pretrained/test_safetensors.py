@@ -87,3 +87,27 @@ def test_an_unknown_dtype_is_named(tmp_path):
     path = write(tmp_path / "x.safetensors", {"a": ("F8_E4M3", np.zeros(2, np.int8))})
     with pytest.raises(ValueError, match="a has dtype F8_E4M3"):
         safetensors.read(path)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    arrays = {name: array for name, (_, array) in ARRAYS.items()}
+    safetensors.write(tmp_path / "x.safetensors", arrays)
+    back = safetensors.read(tmp_path / "x.safetensors")
+    assert list(back) == list(arrays)
+    for name, wanted in arrays.items():
+        assert back[name].dtype == wanted.dtype
+        np.testing.assert_array_equal(back[name], wanted)
+
+
+def test_a_dtype_that_the_format_lacks_is_named(tmp_path):
+    with pytest.raises(ValueError, match="z has dtype complex"):
+        safetensors.write(tmp_path / "x.safetensors", {"z": np.zeros(2, complex)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_format_s_own_package_reads_it(tmp_path):
+    package = pytest.importorskip("safetensors.numpy")
+    arrays = {"a": ARRAYS["a"][1], "c": ARRAYS["c"][1]}
+    safetensors.write(tmp_path / "x.safetensors", arrays)
+    back = package.load_file(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(back["a"], arrays["a"])

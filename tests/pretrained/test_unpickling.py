@@ -120,7 +120,7 @@ def test_other_names_are_nothing(name):
     "name",
     [
         *(REBUILD, "collections OrderedDict", "torch Size", "torch FloatStorage"),
-        *("torch float16", "x y"),
+        *("torch float16", "x y", "__torch__ Model"),
     ],
 )
 def test_a_pickle_cannot_change_what_the_next_one_means(name):
@@ -145,6 +145,13 @@ def test_a_pickle_cannot_leave_anything_in_what_it_names(name):
     assert not hasattr(known, "evil") and not hasattr(type(known), "evil")
     assert not hasattr(type(known).__call__, "evil")
     assert isinstance(known, type) or not hasattr(known, "__dict__")
+
+
+def test_modules_of_a_compiled_program_hold_their_attributes():
+    made = named("__torch__.clip Model") + b")\x81"
+    whole = load(made + plain({"width": 3, "training": True}) + b"b.")
+    assert whole == {"width": 3, "training": True}
+    assert load(made + plain("something else") + b"b.") == {}
 
 
 def test_changing_how_tensors_are_made_is_hostile():

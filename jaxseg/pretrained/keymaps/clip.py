@@ -33,6 +33,7 @@ KEY_MAPS = (
             "logit_scale",
             # Numbers that the authors' compiled files carry as arrays.
             "input_resolution|context_length|vocab_size",
+            rf"({OPENAI_BLOCK}\.)?attn_mask",
         ),
     ),
     KeyMap(

@@ -1,0 +1,29 @@
+"""Words of SAZS's configs."""
+
+import pathlib
+
+import pytest
+
+from jaxseg import train
+from jaxseg.config import ConfigError, load
+from jaxseg.data import inputs
+
+CONFIGS = sorted(pathlib.Path("configs").glob("sazs_*_*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_searches_for_one_class_or_for_all(path):
+    one, many = load(path, "tiny"), load(path, "multiclass,tiny")
+    assert one["method"]["setting"] == "binary"
+    assert many["method"]["setting"] == "multiclass"
+    labels = inputs.make_dataset(many).labels
+    assert labels.unseen == inputs.make_dataset(one).labels.unseen
+    assert many["data"]["train_images"] == "ignore_unseen"
+    with pytest.raises(ConfigError, match="unknown variant 'multi'"):
+        load(path, "multi")
+
+
+def test_a_run_that_searches_for_all_has_seen_and_unseen_scores(tmp_path):
+    config = load("configs/sazs_voc_mini.py", "align,multiclass,tiny")
+    scores = train.train(config, str(tmp_path))["val"]
+    assert {"seen_iou", "unseen_iou", "harmonic_iou"} <= scores.keys()
