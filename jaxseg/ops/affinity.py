@@ -4,6 +4,8 @@ Melas-Kyriazi et al. 2022. A node is a position of a feature map; `affinity` giv
 weight of each pair, from their features and, where asked, from `colour_neighbours`.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from jax import lax
 
 # Neighbours counted, and the weight of a position beside a colour: the authors' code.
 NEIGHBOURS = ((20, 2.0), (10, 0.1))
+STRIP = 400  # nodes whose products with the others are made at a time, about
 
 
 def affinity(
@@ -45,7 +48,7 @@ def affinity(
     rows = _unit(lax.stop_gradient(features).reshape(h * w, d))
     if valid is not None:
         rows = jnp.where(valid.reshape(-1, 1), rows, 0.0)
-    weights = jnp.maximum(jnp.matmul(rows, rows.T, precision="highest"), 0.0)
+    weights = _cosines(rows)
     if colours is not None:
         counts = colour_neighbours(lax.stop_gradient(colours), valid=valid)
         weights += colour_weight * counts
@@ -83,6 +86,24 @@ def colour_neighbours(
         node = jnp.arange(n)[:, None]
         counts = counts.at[node, nearest].add(hits.astype(jnp.float32))
     return counts + counts.T
+
+
+def _cosines(rows: jax.Array) -> jax.Array:
+    """max(f f^T, 0) of rows f [N, D].
+
+    On CPUs, where the product is what takes time, only strips from the diagonal to the
+    right are multiplied, and what is below it is copied.
+    """
+    n = len(rows)
+    strips = max(1, n // STRIP) if jax.default_backend() == "cpu" else 1
+    edges = [round(n * i / strips) for i in range(strips + 1)]
+    weights = jnp.zeros((n, n), jnp.float32)
+    for start, end in itertools.pairwise(edges):
+        strip = jnp.matmul(rows[start:end], rows[start:].T, precision="highest")
+        strip = jnp.maximum(strip, 0.0)
+        weights = weights.at[start:end, start:].set(strip)
+        weights = weights.at[end:, start:end].set(strip[:, end - start :].T)
+    return weights
 
 
 def _squared_distances(points: jax.Array) -> jax.Array:

@@ -67,8 +67,7 @@ def eigenvectors(
             f"{count} eigenvectors of an affinity of shape {affinity.shape}: it must "
             "be [..., N, N] with N at least their number"
         )
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}: it must be one of {METHODS}")
+    _check_method(method)
     weights = lax.stop_gradient(affinity).astype(jnp.float32)
     if not lead:
         return _solve(weights, count, method)
@@ -76,6 +75,11 @@ def eigenvectors(
     solve = functools.partial(_solve, count=count, method=method)
     found = map_pictures(solve, batch, bytes_each=_bytes(n))
     return jax.tree.map(lambda each: each.reshape(*lead, *each.shape[1:]), found)
+
+
+def _check_method(method: str) -> None:
+    if method not in SOLVERS:
+        raise ValueError(f"method is {method!r}: it must be one of {METHODS}")
 
 
 def _bytes(num_nodes: int) -> int:
@@ -86,7 +90,8 @@ def _bytes(num_nodes: int) -> int:
 def _solve(weights: jax.Array, count: int, method: Method) -> Spectrum:
     """The spectrum of one graph [N, N], or of several at a time [G, N, N]."""
     graph = normalise(weights)
-    found = SOLVERS[method](graph, count - 1)
+    solver = SOLVERS[method] if count > 1 else _none
+    found = solver(graph, count - 1)
     constant = graph.constant[..., None]
     # 1, but 0 where no node has a neighbour.
     first = jnp.sum(jnp.square(constant), axis=-2)
@@ -96,6 +101,13 @@ def _solve(weights: jax.Array, count: int, method: Method) -> Spectrum:
     return Spectrum(
         values, symmetric * graph.scale[..., None], symmetric, found.residual
     )
+
+
+def _none(graph: Graph, count: int) -> Eigenpairs:
+    """No eigenpairs: the constant vector is known."""
+    *lead, n = graph.scale.shape
+    empty = jnp.zeros((*lead, count)), jnp.zeros((*lead, n, count))
+    return Eigenpairs(*empty, jnp.zeros(lead))
 
 
 def _auto(graph: Graph, count: int) -> Eigenpairs:
@@ -188,14 +200,15 @@ def spectral_maps(
         features or fewer than K nodes does not have.
 
     Raises:
-        ValueError: if colours are given without a weight or a weight without them, or
-            shapes do not fit.
+        ValueError: if colours are given without a weight or a weight without them, if
+            shapes do not fit, or the method is unknown.
     """
     if (colours is None) != (colour_weight == 0.0):
         raise ValueError(
             f"colour_weight is {colour_weight} and colours are "
             f"{'not ' if colours is None else ''}given: give both or neither"
         )
+    _check_method(method)
     b, h, w, _ = features.shape
     skip = 0 if include_trivial else 1
     number = min(count + skip, h * w)

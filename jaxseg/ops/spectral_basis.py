@@ -107,14 +107,14 @@ def gram_schmidt(vectors: jax.Array) -> jax.Array:
         vectors: [..., N, P].
 
     Returns:
-        [..., N, P]; 0 for a column that is a sum of those before it.
+        [..., N, P]; 0 for a column that is 0 or a sum of those before it, to rounding.
     """
 
     def add(column: jax.Array, basis: jax.Array) -> jax.Array:
         vector = lax.dynamic_slice_in_dim(basis, column, 1, axis=-1)
         is_before = jnp.arange(basis.shape[-1]) < column
         before = jnp.where(is_before, basis, 0.0)
-        vector = _to_length_one(vector, 0.0)
+        vector = _to_length_one(vector, LEAST_LENGTH)
         for _ in range(2):
             vector -= combine(before, dot(before, vector))
             vector = _to_length_one(vector, LEAST_LENGTH)
@@ -126,7 +126,7 @@ def gram_schmidt(vectors: jax.Array) -> jax.Array:
 def _to_length_one(vector: jax.Array, least: float) -> jax.Array:
     """Of vectors [..., N, 1]; those no longer than the least become 0."""
     length = jnp.linalg.norm(vector, axis=-2, keepdims=True)
-    return jnp.where(length > least, vector / jnp.where(length > 0, length, 1.0), 0.0)
+    return jnp.where(length > least, vector / jnp.maximum(length, least), 0.0)
 
 
 def ritz(

@@ -1,0 +1,63 @@
+"""The eigenvectors as Deep Spectral Segmentation computes them, and the exact ones."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+
+def authors_vectors(
+    features: np.ndarray, extra: np.ndarray | float, count: int
+) -> np.ndarray:
+    """v [N, K] of one picture: the authors' steps, in NumPy and float32.
+
+    Args:
+        features: [h, w, D].
+        extra: lambda W_colour [N, N], or 0.
+        count: K, with the constant vector.
+    """
+    rows = features.reshape(-1, features.shape[-1])
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    weights = rows @ rows.T
+    weights = weights * (weights > 0)
+    weights = weights / weights.max() + np.float32(extra)
+    degrees = weights @ np.ones(len(weights), weights.dtype)
+    degrees[degrees < 1e-12] = 1.0
+    diagonal = np.array(scipy.sparse.diags(degrees).todense())
+    _, vectors = scipy.sparse.linalg.eigsh(
+        diagonal - weights, k=count, sigma=0, which="LM", M=diagonal
+    )
+    return vectors
+
+
+class Exact:
+    """The span of the first K eigenvectors, from ARPACK in float64 to rounding."""
+
+    def __init__(self, weights: np.ndarray, count: int):
+        weights = np.asarray(weights, np.float64)
+        self._root = np.sqrt(weights.sum(axis=1))
+        normalised = weights / self._root / self._root[:, None]
+        self.theta, self._vectors = scipy.sparse.linalg.eigsh(
+            normalised, k=count, which="LA", tol=1e-12
+        )
+
+    def sine(self, vectors: np.ndarray) -> float:
+        """The sine of the largest angle to the span of v [N, K]."""
+        given = np.asarray(vectors, np.float64) * self._root[:, None]
+        given, _ = np.linalg.qr(given)
+        rest = given - self._vectors @ (self._vectors.T @ given)
+        return float(np.linalg.norm(rest, 2))
+
+
+@contextlib.contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Limits the threads of NumPy's and SciPy's products; None leaves them."""
+    if number is None:
+        yield
+        return
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(number):
+        yield
