@@ -104,6 +104,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             rows=3,
             columns=3,
             least_edges=8,
+            void_growth=4,
         ),
         transform=dict(name="jaxseg.pretrained.inverse_transform:read"),
         segments=dict(

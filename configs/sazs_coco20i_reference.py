@@ -106,6 +106,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             rows=3,
             columns=6,
             least_edges=0,
+            void_growth=0,
         ),
         transform=dict(name="jaxseg.pretrained.inverse_transform:read"),
         segments=dict(

@@ -87,6 +87,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             edge_weight=0.3,
             attention_weight=0.1,
             transform_weight=0.3,
+            void_growth=4,
         ),
         transform=dict(name="jaxseg.pretrained.inverse_transform:read"),
         segments=dict(

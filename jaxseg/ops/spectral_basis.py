@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxseg.ops.eigh import eigh
 from jaxseg.ops.spectral_graph import Graph
 
 # Directions shorter than this, or than that share of the longest, are noise.
@@ -93,7 +94,7 @@ def orthonormal(
         [..., N, P]; and, [..., P], which of them are 0, for directions that are noise.
     """
     gram = dot(vectors, vectors) if gram is None else gram
-    squares, directions = jnp.linalg.eigh(gram, symmetrize_input=False)
+    squares, directions = eigh(gram)
     longest = jnp.max(squares, axis=-1, keepdims=True)
     is_noise = squares < jnp.maximum(LEAST_LENGTH**2, LEAST_SHARE**2 * longest)
     inverse = jnp.where(is_noise, 0.0, lax.rsqrt(jnp.where(is_noise, 1.0, squares)))
@@ -142,5 +143,5 @@ def ritz(
     Returns:
         theta [..., K], descending, and weights [..., m, K] of the basis.
     """
-    theta, weights = jnp.linalg.eigh(within, UPLO=triangle, symmetrize_input=False)
+    theta, weights = eigh(within, triangle=triangle)
     return theta[..., ::-1][..., :count], weights[..., ::-1][..., :count]

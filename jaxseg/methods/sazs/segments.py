@@ -129,7 +129,8 @@ class Segments:
         _, h, w, _ = graph.features.shape
         count = min(count, h * w)
 
-        def of_picture(features, colours, valid, coarse):
+        def of_picture(arrays):
+            features, colours, valid, coarse = arrays
             weights = affinity(
                 features,
                 colours=colours,
@@ -142,8 +143,9 @@ class Segments:
         coarse = resize_within(
             logits.astype(jnp.float32), size, graph.grid, (h, w), align_corners=False
         )
-        smooth = jax.vmap(of_picture)(
-            graph.features, graph.colours, graph.valid, coarse
+        # In turn: a graph is as large as thousands of maps.
+        smooth = jax.lax.map(
+            of_picture, (graph.features, graph.colours, graph.valid, coarse)
         )
         return resize_within(
             smooth, graph.grid, graph.covered, (height, width), align_corners=False
