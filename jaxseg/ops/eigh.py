@@ -2,8 +2,9 @@
 
 On a CPU, jaxlib (0.10.2 at least) splits a batch of `jnp.linalg.eigh` among the threads
 of the very pool that runs it, and waits for them. As soon as as many batches are
-computed at once as the pool has threads, by independent parts of a program or by devices
-that share the pool, all of them wait and the program hangs. One matrix is not split.
+computed at once as the pool has threads, by independent parts of a program or by
+devices that share the pool, all of them wait and the program hangs. One matrix is not
+split.
 """
 
 import functools
