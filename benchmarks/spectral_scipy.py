@@ -1,6 +1,7 @@
 """The eigenvectors as Deep Spectral Segmentation computes them, and the exact ones."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,9 +27,14 @@ def authors_vectors(
     degrees = weights @ np.ones(len(weights), weights.dtype)
     degrees[degrees < 1e-12] = 1.0
     diagonal = np.array(scipy.sparse.diags(degrees).todense())
-    _, vectors = scipy.sparse.linalg.eigsh(
-        diagonal - weights, k=count, sigma=0, which="LM", M=diagonal
+    solve = functools.partial(
+        scipy.sparse.linalg.eigsh, diagonal - weights, k=count, M=diagonal
     )
+    try:
+        _, vectors = solve(sigma=0, which="LM")
+    except (ValueError, RuntimeError):
+        # D - W is singular: now and then its factors hold an exact 0. Theirs, too.
+        _, vectors = solve(which="SM")
     return vectors
 
 
