@@ -4,7 +4,7 @@ On a CPU, jaxlib (0.10.2 at least) splits a batch of `jnp.linalg.eigh` among the
 of the very pool that runs it, and waits for them. As soon as as many batches are
 computed at once as the pool has threads, by independent parts of a program or by
 devices that share the pool, all of them wait and the program hangs. One matrix is not
-split.
+split, nor is a batch of which each device has one (`jax.set_mesh`).
 """
 
 import functools
@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
+
+from jaxseg.ops.picture_map import num_devices
 
 
 def eigh(matrix: jax.Array, *, triangle: str = "U") -> tuple[jax.Array, jax.Array]:
@@ -47,9 +49,12 @@ def _one(triangle: str):
 
     @one.def_vmap
     def batches(axis_size, in_batched, matrices):
-        del axis_size, in_batched  # the only argument is what is batched
+        del in_batched  # the only argument is what is batched
+        at_once = jax.vmap(solve)
+        if axis_size <= num_devices():
+            return at_once(matrices), (True, True)
         found = lax.platform_dependent(
-            matrices, cpu=lambda x: lax.map(one, x), default=jax.vmap(solve)
+            matrices, cpu=lambda x: lax.map(one, x), default=at_once
         )
         return found, (True, True)
 

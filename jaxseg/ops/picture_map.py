@@ -30,7 +30,7 @@ def map_pictures(
         What the function gives, with [B, ...].
     """
     b = next(len(array) for array in arrays if array is not None)
-    devices = _num_devices()
+    devices = num_devices()
     steps = -(-b // (devices * _num_at_a_time(bytes_each)))
     width = -(-b // (max(steps, 1) * devices)) * devices
 
@@ -56,7 +56,7 @@ def _num_at_a_time(bytes_each: int) -> int:
     return max(1, MEMORY // max(bytes_each, 1))
 
 
-def _num_devices() -> int:
+def num_devices() -> int:
     """How many devices split a batch; 1 where each sees its own part of it only."""
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or AxisType.Manual in mesh.axis_types:

@@ -18,7 +18,7 @@ def sums(first, second):
 @pytest.mark.parametrize("batch", [5, 8])
 def test_every_picture_gets_its_own(monkeypatch, at_a_time, devices, batch):
     monkeypatch.setattr(picture_map, "_num_at_a_time", lambda bytes_each: at_a_time)
-    monkeypatch.setattr(picture_map, "_num_devices", lambda: devices)
+    monkeypatch.setattr(picture_map, "num_devices", lambda: devices)
     pictures = np.random.default_rng(0).normal(size=(batch, 3, 4)).astype(np.float32)
     factors = np.arange(batch, dtype=np.float32)
     total, product = map_pictures(sums, pictures, factors, bytes_each=1)

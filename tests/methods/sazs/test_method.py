@@ -105,7 +105,7 @@ def gradient_of(method, state, batch, name):
     def term(params):
         return method.loss(params, state, batch, jax.random.key(0))[1][1][name]
 
-    return jax.grad(term)(state.params)
+    return jax.jit(jax.grad(term))(state.params)
 
 
 def test_the_transform_term_teaches_the_edges(setting):
@@ -129,7 +129,7 @@ def value_and_grad(method, state, batch):
     def loss(params):
         return method.loss(params, state, batch, jax.random.key(0))[0]
 
-    return jax.value_and_grad(loss)(state.params)
+    return jax.jit(jax.value_and_grad(loss))(state.params)
 
 
 def test_without_a_label_everything_is_zero(setting):
@@ -146,11 +146,11 @@ def test_void_pixels_count_only_where_that_is_asked(void_as_others):
     batch = jax.tree.map(jnp.asarray, first_batch())
     half = batch["label"].at[:, ::2].set(255)
 
+    @jax.jit
     def align(label):
-        _, (_, metrics) = method.loss(
-            state.params, state, batch | {"label": label}, jax.random.key(0)
-        )
-        return float(metrics["cross_entropy"])
+        shown = batch | {"label": label}
+        _, (_, metrics) = method.loss(state.params, state, shown, jax.random.key(0))
+        return metrics["cross_entropy"]
 
     others = jnp.where(half == 255, 0, half)
     assert (align(half) == pytest.approx(align(others), abs=1e-6)) == void_as_others
