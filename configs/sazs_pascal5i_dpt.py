@@ -15,8 +15,7 @@ otherwise than their code, and why, is in docs/methods/sazs.md.
 With `:multiclass`, all classes are searched for at once, and seen, unseen and harmonic
 IoU are scored; with `:tiny`, two steps of a miniature on made-up shapes, offline.
 Variants join by commas.
-`:fusion` gives the transformer DPT's whole decoder, which the authors' code builds and
-never runs.
+With `:decoder`, DPT's whole decoder, which the authors' code builds and never runs.
 """
 
 import ml_collections

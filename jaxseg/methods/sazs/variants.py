@@ -1,10 +1,10 @@
-"""Variants that SAZS's configs have in common: `multiclass` and `tiny`."""
+"""Variants that SAZS's configs have in common: `multiclass`, `decoder` and `tiny`."""
 
 from typing import Any
 
 from jaxseg.config import ConfigError, suggest
 
-WORDS = ("multiclass", "tiny")
+WORDS = ("multiclass", "decoder", "tiny")
 _EPISODES = (
     "base",
     "benchmark",
@@ -34,11 +34,25 @@ def apply(config: Any, variant: str) -> Any:
     for word in words:
         if word not in WORDS:
             raise ConfigError(f"unknown variant {word!r}{suggest(word, WORDS)}")
+    if "decoder" in words:
+        add_decoder(config)
     if "tiny" in words:
         shrink(config)
     if "multiclass" in words:
         search_for_all(config)
     return config
+
+
+def add_decoder(config: Any) -> None:
+    """The whole of DPT, as LSeg trains it: four taps, fused up to stride 2.
+
+    Raises:
+        ConfigError: if the encoder is no transformer.
+    """
+    if config.model.head.name != "heads.dpt.Reassemble":
+        raise ConfigError("the variant 'decoder' is of configs with the encoder 'dpt'")
+    config.model.backbone.update(depth=24, taps=(5, 11, 17, 23))
+    config.model.head = dict(name="heads.dpt.DPT", refine=False, embedding=512)
 
 
 def search_for_all(config: Any) -> None:
@@ -83,11 +97,15 @@ def shrink(config: Any) -> None:
         num_threads=2,
     )
     config.word_vectors = dict(name="word_vectors.drawn", size=16)
-    if config.model.head.name == "heads.dpt.Reassemble":
-        config.model.backbone.update(width=32, depth=2, num_heads=2, taps=(1,))
-        config.model.backbone.image_grid = (2, 2)
-        config.model.head.features = 16
-    else:
+    head = config.model.head.name
+    if head.startswith("heads.dpt"):
+        taps = range(len(config.model.backbone.taps))
+        config.model.backbone.update(width=32, num_heads=2, image_grid=(2, 2))
+        config.model.backbone.update(depth=len(taps), taps=tuple(taps))
+        config.model.head.update(features=16)
+    if head == "heads.dpt.DPT":
+        config.model.head.update(reassembled=(8, 8, 8, 8), embedding=16)
+    elif head == "heads.psp.PSP":
         config.model.backbone = dict(name="backbones.tiny.Tiny")
         config.model.head = dict(name="heads.psp.PSP", features=16, pool_features=4)
     config.model.dtype = "float32"

@@ -1,10 +1,12 @@
 """Words of SAZS's configs."""
 
+import functools
 import pathlib
 
+import jax
 import pytest
 
-from jaxseg import train
+from jaxseg import models, train
 from jaxseg.config import ConfigError, load
 from jaxseg.data import inputs
 
@@ -27,3 +29,18 @@ def test_a_run_that_searches_for_all_has_seen_and_unseen_scores(tmp_path):
     config = load("configs/sazs_voc_mini.py", "align,multiclass,tiny")
     scores = train.train(config, str(tmp_path))["val"]
     assert {"seen_iou", "unseen_iou", "harmonic_iou"} <= scores.keys()
+
+
+def test_the_whole_decoder_reads_four_stages_up_to_stride_two():
+    path = "configs/sazs_pascal5i_dpt.py"
+    whole = load(path, "decoder")["model"]
+    assert whole["backbone"]["taps"] == (5, 11, 17, 23)
+    model = models.build(load(path, "decoder,tiny")["model"], num_classes=21)
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), "uint8")
+    key = jax.random.key(0)
+    outputs, _ = jax.eval_shape(
+        functools.partial(model.init_with_output, train=False), key, image
+    )
+    assert outputs.coarse.shape == (1, 16, 16, 21)
+    with pytest.raises(ConfigError, match="of configs with the encoder 'dpt'"):
+        load("configs/sazs_pascal5i_drn.py", "decoder")
