@@ -30,10 +30,13 @@ def test_a_class_never_trained_on_is_found_by_its_text(tmp_path, data_root):
     colours = tuple(tuple(map(int, row)) for row in colours_of(texts))
     shapes = dict(classes=NAMES, colours=colours, unseen=(UNSEEN,))
     config = load("configs/sazs_voc_mini.py", "align,multiclass,tiny")
-    config["data"] |= shapes | dict(num_train=120, num_val=40)
+    size = dict(height=64, width=64, crop=(64, 64))
+    config["data"] |= shapes | size | dict(num_train=120, num_val=40)
     config["total_steps"] = 200
     config["word_vectors"] = dict(name="clip_text.read", path=path, model="ViT-B/16")
-    config["model"]["head"]["features"] = 512
+    config["model"]["backbone"] |= dict(widths=(16, 32), depths=(0, 1))
+    config["model"]["head"] = dict(name="heads.fcn.FCN", features=512)
+    config["evals"]["val"]["canvas"] = (64, 64)
     config["optimizer"]["multipliers"] = ()
     config["schedule"]["peak"] = 3e-3
     config["every"] = dict(log=20, checkpoint=0, evaluate=0, pictures=0)
