@@ -100,7 +100,8 @@ def protocol(
         setting: "inductive" if no pixel of an unseen class is learnt from;
             "transductive" if such pixels, unlabelled, are, by self-training. Test
             pictures take part in neither. "labelled" if training is shown their
-            labels, as by ZS3Net's authors: not zero-shot in the strict sense.
+            labels, as by ZS3Net's authors, or as the background of episodes
+            ("keep_unseen"), as by SAZS's: not zero-shot in the strict sense.
         evaluation: "generalised" if the prediction is over seen and unseen classes;
             "zero-label" if over unseen ones only (Xian et al., CVPR 2019).
         train_images: see `hide_unseen`.
@@ -123,7 +124,9 @@ def protocol(
     unseen = [labels.names[i] for i in labels.unseen]
     sides = (("seen", seen), ("unseen", unseen))
     background = (side for side, names in sides if image_labels.BACKGROUND in names)
-    told = 2 if reads_unseen_labels else int(self_training)
+    # Where nothing is hidden they are learnt from, if only as "others" of episodes.
+    is_told = reads_unseen_labels or train_images == "keep_unseen"
+    told = 2 if is_told else int(self_training)
     return {
         "setting": SETTINGS[told],
         "evaluation": "zero-label" if zero_label else "generalised",

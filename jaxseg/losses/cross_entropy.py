@@ -51,14 +51,25 @@ def seen_cross_entropy(
     Returns:
         [] float32; 0 with zero gradient if no pixel counts.
     """
+    return cross_entropy(*seen_only(logits, labels, seen))
+
+
+def seen_only(
+    logits: jax.Array, labels: jax.Array, seen: Sequence[int]
+) -> tuple[jax.Array, jax.Array]:
+    """The logits [..., S] of the seen classes, and labels [...] that count them.
+
+    Args:
+        logits: [..., C].
+        labels: [...] train ids.
+        seen: train ids; a label is its place among them, -1 if it has none.
+    """
     ids = np.asarray(seen)
     places = np.full(logits.shape[-1], -1, np.int32)
     places[ids] = np.arange(len(ids))
     is_class = (labels >= 0) & (labels < len(places))
-    labels = jnp.where(
-        is_class, jnp.asarray(places)[jnp.where(is_class, labels, 0)], -1
-    )
-    return cross_entropy(logits[..., ids], labels)
+    places_of = jnp.asarray(places)[jnp.where(is_class, labels, 0)]
+    return logits[..., ids], jnp.where(is_class, places_of, -1)
 
 
 def segmentation_loss(

@@ -39,6 +39,7 @@ from jaxseg.checkpoints import CheckpointError
 from jaxseg.config import ConfigError
 from jaxseg.methods import base
 from jaxseg.methods.sazs.method import SAZS
+from jaxseg.methods.sazs.segments import inside
 from jaxseg.metrics.confusion import confusion_matrix
 from jaxseg.ops.backward import compiler_options
 from jaxseg.ops.fusion import fuse_oracle
@@ -162,10 +163,12 @@ def answers(
         ids,
         cut,
         class_id,
+        valid=inside(image, size),
         num_classes=method.labels.num_classes,
         background=method.background,
     )
-    mask = fuse_oracle(ids == own, cut, truth == own, truth >= 0)
+    labelled = (truth >= 0) & (truth < method.labels.num_classes)
+    mask = fuse_oracle(ids == own, cut, truth == own, labelled)
     logits = protocol(network, image, size, fill=fill)
     two = jnp.concatenate(
         [

@@ -1,9 +1,9 @@
 """Pixels meet texts: which anchors a picture has, and its labels at the map's size.
 
-`of_episode` and `of_classes` are the two settings, binary and multiclass.
+`pair` and `episode_labels` make the binary setting; the multiclass one has all seen
+classes (`losses.cross_entropy.seen_only`).
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import jax
@@ -11,37 +11,25 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxseg.data.labels import IGNORE
-from jaxseg.losses.cross_entropy import cross_entropy, seen_cross_entropy
+from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.ops.scales import labels_at
 
 LabelMode = Literal["subsample", "majority"]
 NEVER = -1e9  # a logit that is never the largest; finite, since logits are enlarged
 
 
-def of_episode(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean cross entropy of two anchors, everything else and the episode's class.
+def align(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean cross entropy over the anchors that take part.
 
     Args:
-        logits: [B, h, w, 2] of `pair`.
-        labels: [B, h, w] of `episode_labels`.
+        logits: [B, h, w, E], of `pair` (an episode has two anchors, everything else and
+            its class), or of the seen classes.
+        labels: [B, h, w] indices of the anchors; others are unlabelled.
 
     Returns:
         [] float32; 0 with zero gradient if no pixel is labelled.
     """
     return cross_entropy(logits, labels)
-
-
-def of_classes(
-    logits: jax.Array, labels: jax.Array, *, seen: Sequence[int]
-) -> jax.Array:
-    """Mean cross entropy over the anchors of the seen classes; see `of_episode`.
-
-    Args:
-        logits: [B, h, w, C].
-        labels: [B, h, w] class ids.
-        seen: those that take part; all where it is empty.
-    """
-    return seen_cross_entropy(logits, labels, seen or range(logits.shape[-1]))
 
 
 def pair(logits: jax.Array, class_id: jax.Array, *, background: int) -> jax.Array:

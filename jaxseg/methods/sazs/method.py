@@ -14,6 +14,7 @@ import optax
 from flax import traverse_util
 
 from jaxseg.data import image_labels, word_vectors
+from jaxseg.losses.cross_entropy import seen_only
 from jaxseg.methods import base
 from jaxseg.methods.sazs import alignment, segments
 from jaxseg.methods.sazs.network import SAZSNetwork
@@ -124,17 +125,18 @@ class SAZS(base.Method):
             params, state, batch["image"], rng=rng
         )
         logits, labels = self._compared(outputs.coarse, batch)
-        entropy = self._align(logits, labels)
+        entropy = alignment.align(logits, labels)
         metrics = {"cross_entropy": entropy}
         loss = entropy
         if edge_logits is not None:
             _, h, w = edge_logits.shape
-            edges = self.shape.edges(
+            edges, valid = self.shape.edges(
                 batch["label"], (h, w), num_classes=self.labels.num_classes
             )
             terms = self.shape.losses(
                 edge_logits,
                 edges,
+                valid,
                 logits,
                 labels,
                 transform=None if self.transform is None else self.transform.network,
@@ -211,15 +213,13 @@ class SAZS(base.Method):
                 logits, batch["class_id"], background=self.background
             )
             num_classes = 2
+        elif self.labels.seen:
+            logits, labels = seen_only(logits, labels, self.labels.seen)
+            num_classes = len(self.labels.seen)
         labels = alignment.shrink_labels(
             labels, (h, w), num_classes=num_classes, mode=self.label_mode
         )
         return logits, labels
-
-    def _align(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
-        if self.setting == "binary":
-            return alignment.of_episode(logits, labels)
-        return alignment.of_classes(logits, labels, seen=self.labels.seen)
 
     @property
     def _segmentor_optimizer(self) -> optax.GradientTransformation:

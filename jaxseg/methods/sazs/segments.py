@@ -92,7 +92,7 @@ class Segments:
             colour_weight=self.colour_weight,
             valid=graph.valid,
         )
-        return eigensegments_within(
+        found = eigensegments_within(
             maps,
             graph.grid,
             graph.covered,
@@ -100,6 +100,7 @@ class Segments:
             (height, width),
             enlargement=self.enlargement,
         )
+        return found & ~is_flat(image, size)[:, None, None, None]
 
     def smoothed(
         self,
@@ -141,7 +142,11 @@ class Segments:
             return soft_projection(coarse, spectrum, share=share)
 
         coarse = resize_within(
-            logits.astype(jnp.float32), size, graph.grid, (h, w), align_corners=False
+            logits.astype(jnp.float32),
+            graph.covered,
+            graph.grid,
+            (h, w),
+            align_corners=False,
         )
         # In turn: a graph is as large as thousands of maps.
         smooth = jax.lax.map(
@@ -212,6 +217,7 @@ class Fusion:
         segments: jax.Array,
         class_id: jax.Array | None,
         *,
+        valid: jax.Array,
         num_classes: int,
         background: int,
     ) -> jax.Array:
@@ -221,6 +227,8 @@ class Fusion:
             class_ids: int [B, H, W] of the network.
             segments: bool [B, H, W, K].
             class_id: int [B], what each picture was searched for; None: for all.
+            valid: bool [B, H, W], the pixels of the pictures; what the network says
+                of the canvas around them takes no part in overlaps.
             num_classes: C.
             background: the class of everything else.
         """
@@ -231,9 +239,10 @@ class Fusion:
                 num_classes=num_classes,
                 background=background,
                 threshold=self.threshold,
+                valid=valid,
             )
         own = class_id[:, None, None]
-        mask = fuse(class_ids == own, segments, threshold=self.threshold)
+        mask = fuse(class_ids == own, segments, threshold=self.threshold, valid=valid)
         return jnp.where(mask, own, background).astype(class_ids.dtype)
 
 
@@ -255,6 +264,26 @@ def refine(
         class_ids,
         found,
         batch.get("class_id"),
+        valid=inside(batch["image"], batch["size"]),
         num_classes=num_classes,
         background=background,
     )
+
+
+def inside(image: jax.Array, size: jax.Array) -> jax.Array:
+    """Which pixels [B, H, W] of canvases [B, H, W, 3] are of the pictures."""
+    _, height, width, _ = image.shape
+    rows, columns = jnp.arange(height) < size[:, :1], jnp.arange(width) < size[:, 1:]
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def is_flat(image: jax.Array, size: jax.Array) -> jax.Array:
+    """Which pictures are of one colour, give or take a grey level; bool [B].
+
+    A network finds structure in them all the same, at the border that it pads.
+    """
+    where = inside(image, size)[..., None]
+    pixels = image.astype(jnp.float32)
+    highest = jnp.max(pixels, axis=(1, 2), initial=0.0, where=where)
+    lowest = jnp.min(pixels, axis=(1, 2), initial=255.0, where=where)
+    return jnp.max(highest - lowest, axis=-1) <= 1.0

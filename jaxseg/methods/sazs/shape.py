@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxseg.losses.boundary import balanced_binary_cross_entropy, edge_attention
 from jaxseg.losses.inverse_transform import Distance, inverse_transform_loss
 from jaxseg.models.inverse_transform import InverseTransform
-from jaxseg.ops.edges import band_edges, pool_edges, sobel_edges
+from jaxseg.ops.edges import band_edges, near_void, pool_edges, sobel_edges
 from jaxseg.ops.resize import resize_nearest
 from jaxseg.ops.void import grow_classes
 
@@ -71,27 +71,36 @@ class Shape:
 
     def edges(
         self, labels: jax.Array, size: tuple[int, int], *, num_classes: int
-    ) -> jax.Array:
-        """Outlines of the classes of masks at a feature map's size, bool [B, h, w].
+    ) -> tuple[jax.Array, jax.Array]:
+        """Outlines of the classes of masks at a feature map's size, and where they are.
 
         Args:
             labels: [B, H, W] class ids; ids outside [0, C) are unlabelled.
             size: h and w.
             num_classes: C.
+
+        Returns:
+            bool [B, h, w] whether a cell has an outline, and whether its labels tell:
+            cells in which every pixel is void, or beside it, do not. Of "band" all do,
+            as in the authors' code.
         """
         if self.target == "sobel":
             grown = grow_classes(
                 labels, num_classes=num_classes, pixels=self.void_growth
             )
-            return pool_edges(sobel_edges(grown, num_classes=num_classes), size)
+            edges = sobel_edges(grown, num_classes=num_classes)
+            told = ~near_void(grown, num_classes=num_classes)
+            return pool_edges(edges, size), pool_edges(told, size)
         # Their classes are counted from the background, and one short.
         band = band_edges(labels, num_classes=num_classes - 1)
-        return resize_nearest(band.astype(jnp.int32), size) > 0
+        edges = resize_nearest(band.astype(jnp.int32), size) > 0
+        return edges, jnp.ones_like(edges)
 
     def losses(
         self,
         edge_logits: jax.Array,
         edges: jax.Array,
+        valid: jax.Array,
         logits: jax.Array,
         labels: jax.Array,
         *,
@@ -103,6 +112,7 @@ class Shape:
         Args:
             edge_logits: [B, h', w'] of the network.
             edges: bool [B, h', w'] of `edges`.
+            valid: bool [B, h', w'] of `edges`.
             logits: [B, h, w, E] of the anchors that take part.
             labels: [B, h, w] indices of them; others are unlabelled.
             transform: the regression network, where it is used.
@@ -113,7 +123,9 @@ class Shape:
         """
         terms = {}
         if self.edge_weight:
-            terms["edges"] = balanced_binary_cross_entropy(edge_logits, edges)
+            terms["edges"] = balanced_binary_cross_entropy(
+                edge_logits, edges, valid=valid
+            )
         if self.attention_weight:
             _, h, w = labels.shape
             where = jax.image.resize(edge_logits, (len(labels), h, w), "nearest")

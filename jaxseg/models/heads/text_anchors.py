@@ -4,6 +4,7 @@ Liu et al., "Delving into Shape-aware Zero-shot Semantic Segmentation", CVPR 202
 al., "Language-driven Semantic Segmentation", ICLR 2022. Read `text_logits` first.
 """
 
+import math
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -106,4 +107,6 @@ class TextAnchors(nn.Module):
             return self.scale
         start = nn.initializers.constant(jnp.log(self.scale))
         logarithm = self.param("log_scale", start, (), jnp.float32)
-        return jnp.clip(jnp.exp(logarithm), *SCALES)
+        limited = jnp.clip(logarithm, *map(math.log, SCALES))
+        # The slope is that of the parameter itself: else it could not come back.
+        return jnp.exp(logarithm + jax.lax.stop_gradient(limited - logarithm))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxseg.data.labels import IGNORE
+from jaxseg.losses.cross_entropy import seen_only
 from jaxseg.methods.sazs import alignment
 
 LABELS = np.array([[[0, 3, 2, 255], [2, 2, 1, -1]]])
@@ -72,7 +73,7 @@ def test_cells_that_are_no_whole_pixels_have_no_majority():
 
 def test_unlabelled_episodes_cost_nothing():
     def loss(logits):
-        return alignment.of_episode(logits, jnp.full((1, 2, 2), IGNORE))
+        return alignment.align(logits, jnp.full((1, 2, 2), IGNORE))
 
     value, gradient = jax.value_and_grad(loss)(jnp.ones((1, 2, 2, 2)))
     assert value == 0 and (gradient == 0).all()
@@ -83,7 +84,7 @@ def test_unseen_classes_are_no_anchors_of_the_multiclass_setting():
     labels = jnp.asarray(LABELS)
 
     def loss(logits):
-        return alignment.of_classes(logits, labels, seen=(0, 1, 2))
+        return alignment.align(*seen_only(logits, labels, (0, 1, 2)))
 
     gradient = jax.grad(loss)(jnp.asarray(logits))
     assert (gradient[..., 3] == 0).all() and (gradient[..., :3] != 0).any()

@@ -9,12 +9,20 @@ import optax
 import pytest
 
 from jaxseg import evaluate, initialization, sharding, train
-from jaxseg.config import ConfigError
+from jaxseg.config import ConfigError, load
 from jaxseg.data import inputs
 from jaxseg.data.word_vectors import WordVectorError
 from jaxseg.methods.base import from_config
 from tests.methods.sazs.settings import make_config
 from tests.test_train import build, lines
+
+
+def load_tiny(words):
+    """The config with the regression network of the settings."""
+    config = load("configs/sazs_voc_mini.py", words)
+    config["num_devices"] = 1
+    config["method"]["transform"] = make_config()["method"]["transform"]
+    return config
 
 
 def start(config):
@@ -155,6 +163,34 @@ def test_void_pixels_count_only_where_that_is_asked(void_as_others):
     others = jnp.where(half == 255, 0, half)
     same = float(align(half)) == pytest.approx(float(align(others)), abs=1e-6)
     assert same == void_as_others
+
+
+def test_texts_of_unseen_classes_take_no_part_in_the_multiclass_setting():
+    method, state, _ = start(load_tiny("multiclass,tiny"))
+    rng = np.random.default_rng(0)
+    label = rng.choice(method.labels.seen, (4, 32, 32)).astype(np.uint8)
+    image = rng.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    batch = {"image": jnp.asarray(image), "label": jnp.asarray(label)}
+
+    @jax.jit
+    def slopes(vectors):
+        def loss(vectors):
+            params = jax.tree.map(lambda x: x, state.params)
+            params["segmentor"]["decoder"]["class_vectors"] = vectors
+            return method.loss(params, state, batch, jax.random.key(0))[0]
+
+        return jax.grad(loss)(vectors)
+
+    of_texts = slopes(state.params["segmentor"]["decoder"]["class_vectors"])
+    unseen = list(method.labels.unseen)
+    assert (of_texts[:, unseen] == 0).all() and (of_texts != 0).any()
+
+
+def test_keeping_unseen_classes_is_recorded():
+    config = make_config(data__train_images="keep_unseen")
+    method, _, _ = start(config)
+    protocol = train.zero_shot_protocol(config, method)
+    assert protocol["setting"] == "labelled"
 
 
 def test_only_the_class_told_is_predicted(setting):

@@ -67,6 +67,22 @@ def test_a_smaller_canvas_for_the_guide_finds_the_same_square():
     assert found[20:36, 28:52].all() and not found[:10].any()
 
 
+def test_networks_find_nothing_in_a_picture_of_one_colour():
+    def padded(image):
+        kernel = jnp.ones((3, 3, 3, 4)) / 27
+        pixels = image.astype(jnp.float32)[:, ::4, ::4]
+        return jax.lax.conv_general_dilated(
+            pixels, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        ) * jnp.array([1.0, 1.0, 1.0, 0.0]) + jnp.array([0.0, 0.0, 0.0, 9.0])
+
+    noisy = np.random.default_rng(0).integers(90, 92, (1, 32, 32, 3)).astype(np.uint8)
+    size = jnp.array([[32, 32]])
+    cut_up = Segments(number=2, solver="eigh").of_pictures
+    assert not cut_up(padded, jnp.asarray(noisy), size).any()
+    stepped = jnp.asarray(noisy).at[0, :16].set(30)
+    assert cut_up(padded, stepped, size).any()
+
+
 def batch_of(image, class_id):
     return {
         "image": jnp.asarray(image[None]),
@@ -97,6 +113,31 @@ def test_a_rough_mask_becomes_the_segment_it_overlaps():
     np.testing.assert_array_equal(
         refined(ids, batch_of(picture(), 5), rule="none"), ids
     )
+
+
+def test_what_lies_around_a_picture_has_no_say():
+    """Protocols repeat the last row and column over the canvas."""
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[..., 2] = 200
+    image[16:, 24:] = (200, 0, 30)
+    canvas = np.full((64, 96, 3), 127, np.uint8)
+    canvas[:32, :48] = image
+    ids = np.zeros((64, 96), np.int32)
+    ids[17:, 23:] = 5
+    batch = batch_of(canvas, 5) | {"size": jnp.array([[32, 48]])}
+    wanted = np.zeros((32, 48), int)
+    wanted[16:, 24:] = 5
+    np.testing.assert_array_equal(refined(ids, batch)[:32, :48], wanted)
+    del batch["class_id"]
+    np.testing.assert_array_equal(refined(ids, batch)[:32, :48], wanted)
+
+
+def test_unsmoothed_logits_stay_where_they_are():
+    image, size = jnp.asarray(picture(40, 40)[None]), jnp.array([[40, 40]])
+    ramp = jnp.broadcast_to(jnp.arange(40.0)[:, None, None], (1, 40, 40, 1))
+    segments = Segments(solver="eigh", long_side=36)
+    same = segments.smoothed(features_of, image, size, ramp, count=2, share=0.0)
+    np.testing.assert_allclose(same[0, 4:36], ramp[0, 4:36], atol=0.1)
 
 
 def test_a_mask_that_no_segment_fits_stays():

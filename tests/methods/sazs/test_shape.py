@@ -17,17 +17,22 @@ def labels_with_a_band():
 
 
 def test_outlines_are_in_the_middle_of_a_band_of_void():
-    edges = Shape().edges(labels_with_a_band(), (24, 32), num_classes=3)
+    edges, valid = Shape().edges(labels_with_a_band(), (24, 32), num_classes=3)
+    assert valid.all()
     np.testing.assert_array_equal(
         edges[0], np.isin(range(32), (16, 17)) + np.zeros((24, 1))
     )
     without = Shape(void_growth=0)
-    assert not without.edges(labels_with_a_band(), (24, 32), num_classes=3).any()
+    edges, valid = without.edges(labels_with_a_band(), (24, 32), num_classes=3)
+    assert not edges.any()
+    beside = np.isin(range(32), range(13, 20)) + np.zeros((24, 1), int)
+    np.testing.assert_array_equal(valid[0], beside == 0)
 
 
 def test_void_stays_void_beyond_the_growth():
     labels = labels_with_a_band().at[:, :, 8:14].set(255)
-    assert not Shape().edges(labels, (24, 32), num_classes=3).any()
+    edges, valid = Shape().edges(labels, (24, 32), num_classes=3)
+    assert not edges.any() and not valid[:, :, 12:15].any()
 
 
 def test_growth_is_no_negative_number():
@@ -37,7 +42,8 @@ def test_growth_is_no_negative_number():
 
 def test_a_void_batch_has_terms_of_zero_and_finite_gradients():
     shape, void = Shape(), jnp.full((2, 16, 16), 255)
-    edges = shape.edges(void, (8, 8), num_classes=3)
+    edges, valid = shape.edges(void, (8, 8), num_classes=3)
+    assert not valid.any()
     blank = jnp.zeros((1, 6, 6))
     params = NETWORK.init(jax.random.key(0), blank, blank)["params"]
 
@@ -45,6 +51,7 @@ def test_a_void_batch_has_terms_of_zero_and_finite_gradients():
         terms = shape.losses(
             edge_logits,
             edges,
+            valid,
             logits,
             void[:, ::2, ::2],
             transform=NETWORK,
@@ -55,3 +62,27 @@ def test_a_void_batch_has_terms_of_zero_and_finite_gradients():
     given = jnp.ones((2, 8, 8)), jnp.ones((2, 8, 8, 2))
     value, slopes = jax.value_and_grad(total, argnums=(0, 1))(*given)
     assert value == 0 and all((slope == 0).all() for slope in slopes)
+
+
+def test_void_has_no_say_in_any_term():
+    """A picture beside one of void alone costs what it costs by itself."""
+    labels = labels_with_a_band()[:, :, 6:]
+    both = jnp.concatenate([labels, jnp.full_like(labels, 255)])
+    shape = Shape(attention_weight=0.0, transform_weight=0.0)
+    drawn = np.random.default_rng(0).normal(size=(2, 6, 13)).astype(np.float32)
+
+    def term(labels):
+        edges, valid = shape.edges(labels, (6, 13), num_classes=3)
+        rows = slice(len(labels))
+        terms = shape.losses(
+            jnp.asarray(drawn[rows]),
+            edges,
+            valid,
+            jnp.zeros((len(labels), 6, 13, 2)),
+            jnp.zeros((len(labels), 6, 13), int),
+            transform=None,
+            transform_params=None,
+        )
+        return float(terms["edges"])
+
+    assert term(both) == pytest.approx(term(labels), rel=1e-6)
