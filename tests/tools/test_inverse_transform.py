@@ -36,6 +36,7 @@ def test_a_network_that_always_answers_none_is_refused():
     assert set(tool.missed(found)) == {"scale_r2", "shift_r2", "rank_correlation"}
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_file(tmp_path, capsys):
     config = config_lib.load(CONFIG, "tiny")
     train.train(config, str(tmp_path / "run"))

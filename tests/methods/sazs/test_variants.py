@@ -25,6 +25,7 @@ def test_every_config_searches_for_one_class_or_for_all(path):
         load(path, "multi")
 
 
+@pytest.mark.slow
 def test_a_run_that_searches_for_all_has_seen_and_unseen_scores(tmp_path):
     config = load("configs/sazs_voc_mini.py", "align,multiclass,tiny")
     scores = train.train(config, str(tmp_path))["val"]
