@@ -130,7 +130,12 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.sharding = ()  # all replicated
 
     config.init_from = ""  # the backbone's ImageNet weights: see docs/models.md
-    config.init_allow = ()  # what a file of weights may lack or have too much
+    config.init_allow = (  # what a file of an ImageNet ViT lacks, and has too much
+        "backbone/readouts_*",
+        "backbone/blocks_1[2-9]/*",
+        "backbone/blocks_2?/*",
+        "backbone/norm/*",
+    )
     config.guide_from = "$JAXSEG_DATA/weights/dino_deitsmall16_pretrain.pth"
     # Steps between; pictures: how many an evaluation shows; profile: the step to
     # trace from, 0 for never. An evaluation also saves a checkpoint.

@@ -10,12 +10,13 @@ backbone's ImageNet weights in `init_from`, CLIP's in `config.word_vectors.weigh
 latter set `config.model.guide=None` and `config.model.guide_stage=-1`, and the trained
 backbone groups the patches. docs/methods/sazs.md has the form of the lists.
 
-What the authors' code computes, wherever that can be defended as a comparison: plain
-products with the texts, void and unseen classes trained as "others", outlines as bands
-with a frame, a transform term whose gradient is 0, pictures squashed to 512 x 512,
-statistics of Cityscapes, the constant eigenvector among the five. Their rotation by up
-to 10 degrees is not offered. Their fusion reads the labels of the test: score it, named
-so, with `python -m jaxseg.tools.score_fusion --workdir runs/sazs_0`.
+The authors' choices: plain products with the texts, void and unseen classes trained as
+"others", outlines as bands with a frame, a transform term whose gradient is 0, pictures
+squashed to 512 x 512, statistics of Cityscapes, the constant eigenvector as one of 5.
+Not theirs: tiles of 56 pixels in place of 224, a rate that falls at every step and not
+at every epoch, no outlines of unseen classes, no rotation by up to 10 degrees, and void
+pixels that take no part in the scores. Their fusion reads the labels of the test: score
+it, named so, with `python -m jaxseg.tools.score_fusion --workdir runs/sazs_0`.
 With `:multiclass`, all classes are searched for at once, and seen, unseen and harmonic
 IoU are scored; with `:tiny`, two steps of a miniature on made-up shapes, offline.
 Variants join by commas.
@@ -133,7 +134,12 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.sharding = ()  # all replicated
 
     config.init_from = ""  # the backbone's ImageNet weights: see docs/models.md
-    config.init_allow = ()  # what a file of weights may lack or have too much
+    config.init_allow = (  # what a file of an ImageNet ViT lacks, and has too much
+        "backbone/readouts_*",
+        "backbone/blocks_1[2-9]/*",
+        "backbone/blocks_2?/*",
+        "backbone/norm/*",
+    )
     config.guide_from = "$JAXSEG_DATA/weights/dino_deitsmall16_pretrain.pth"
     # Steps between; pictures: how many an evaluation shows; profile: the step to
     # trace from, 0 for never. An evaluation also saves a checkpoint.

@@ -53,6 +53,7 @@ def add_decoder(config: Any) -> None:
         raise ConfigError("the variant 'decoder' is of configs with the encoder 'dpt'")
     config.model.backbone.update(depth=24, taps=(5, 11, 17, 23))
     config.model.head = dict(name="heads.dpt.DPT", refine=False, embedding=512)
+    config.init_allow = ("backbone/readouts_*", "backbone/norm/*")
 
 
 def search_for_all(config: Any) -> None:

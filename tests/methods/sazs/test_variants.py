@@ -4,11 +4,14 @@ import functools
 import pathlib
 
 import jax
+import numpy as np
 import pytest
 
 from jaxseg import models, train
 from jaxseg.config import ConfigError, load
 from jaxseg.data import inputs
+from jaxseg.pretrained.load import load_weights
+from tests.pretrained import tiny_dino
 
 CONFIGS = sorted(pathlib.Path("configs").glob("sazs_*_*.py"))
 
@@ -45,3 +48,24 @@ def test_the_whole_decoder_reads_four_stages_up_to_stride_two():
     assert outputs.coarse.shape == (1, 16, 16, 21)
     with pytest.raises(ConfigError, match="of configs with the encoder 'dpt'"):
         load("configs/sazs_pascal5i_drn.py", "decoder")
+
+
+@pytest.mark.parametrize("words", ["", "decoder"])
+def test_weights_of_an_imagenet_transformer_fill_the_encoder(words, tmp_path):
+    config = load("configs/sazs_pascal5i_dpt.py", words)
+    spec = config["model"] | {"guide": None, "guide_stage": -1}
+    spec["backbone"] |= dict(width=32, num_heads=2, image_grid=(2, 2))
+    spec["head"] |= dict(features=8)
+    model = models.build(spec, num_classes=21)
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), "uint8")
+    init = functools.partial(model.init, train=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), image)
+    blank = jax.tree.map(lambda leaf: np.full(leaf.shape, np.nan, "f4"), shapes)
+    sizes = dict(width=32, depth=24, patch=16, grid=2)
+    file = tiny_dino.save(tmp_path / "vit.safetensors", **sizes)
+    params, _, report = load_weights(
+        file, model, blank["params"], {}, allow=config["init_allow"]
+    )
+    assert np.isfinite(params["backbone"]["blocks_11"]["mlp"]["fc2"]["kernel"]).all()
+    kept = {name.split("/")[2] for name in report.kept if "/backbone/" in name}
+    assert all(name.startswith("readouts") for name in kept)
