@@ -165,47 +165,6 @@ class Evaluator:
         report.pictures(step, name, panels)
 
 
-def count_split(
-    config: Mapping[str, Any],
-    spec: Mapping[str, Any],
-    mesh: Mesh,
-    state: TrainState,
-    step: Callable[..., inference.Counts],
-) -> Any:
-    """One pass over a split with a step of one's own, for tools that compare answers.
-
-    Args:
-        config: of the run whose checkpoint `state` is; it has the vectors of class
-            names, so that no file of them is read.
-        spec: an entry of `config["evals"]`, whose split and protocol are meant.
-        mesh: the devices.
-        state: restored.
-        step: as `inference.make_count` compiles them; its counts may have more axes.
-
-    Returns:
-        confusion and the further measures, summed, as int64 arrays.
-    """
-    config = {**config, "word_vectors": {}, "evals": {"split": spec}}
-    batches = inputs.evaluation_batches(
-        config,
-        "split",
-        inputs.make_dataset(config),
-        multiple_of=mesh.size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    with contextlib.closing(batches):
-        counted = tally.accumulate(
-            step,
-            inference.predicting(state),
-            batches,
-            mesh=mesh,
-            protocol=make_protocol(spec),
-        )
-    assert counted is not None and counted.totals is not None  # nothing stopped it
-    return counted.totals
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenedOnce:
     """A data set whose splits are opened once, since that lists all their files."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxseg.models.segmentor import Segmentor
 from jaxseg.ops.affinity import affinity
+from jaxseg.ops.canvas import inside
 from jaxseg.ops.resize import shrink_within
 from jaxseg.ops.spectral import Method, spectral_maps
 from jaxseg.ops.spectral_regions import count_by_gap, rayleigh, spectral_regions
@@ -194,16 +195,3 @@ class SpectralMaps:
         )
         values = jax.vmap(rayleigh)(maps, weights)
         return jnp.pad(values, ((0, 0), (1, 0)))
-
-
-def inside(grid: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    """Which nodes belong to grids at the top left of maps, bool [B, h, w].
-
-    Args:
-        grid: int [B, 2], rows and columns of each.
-        shape: (h, w) of the maps.
-    """
-    h, w = shape
-    is_row = jnp.arange(h) < grid[:, :1]
-    is_column = jnp.arange(w) < grid[:, 1:]
-    return is_row[:, :, None] & is_column[:, None, :]

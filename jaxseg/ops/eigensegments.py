@@ -10,6 +10,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxseg.ops.canvas import inside
 from jaxseg.ops.resize import resize_within
 
 Enlargement = Literal["bilinear", "nearest"]
@@ -82,31 +83,27 @@ def eigensegments_within(
         rows = _nearest(grid[:, 0], covered[:, 0], size[:, 0], height)
         columns = _nearest(grid[:, 1], covered[:, 1], size[:, 1], width)
         # The authors resize the whole grid where either side is beyond it.
-        inside_rows, whole_rows, is_inside_row = rows
-        inside_columns, whole_columns, is_inside_column = columns
-        inside = is_inside_row[:, :, None] & is_inside_column[:, None, :]
+        by_patch, by_resize = zip(rows, columns, strict=True)
         fine = jnp.where(
-            inside[..., None],
-            _take(maps, inside_rows, inside_columns),
-            _take(maps, whole_rows, whole_columns),
+            inside(covered, shape)[..., None],
+            _take(maps, *by_patch),
+            _take(maps, *by_resize),
         )
     else:
         raise ValueError(f"enlargement is 'bilinear' or 'nearest', got {enlargement!r}")
-    is_row = jnp.arange(height) < size[:, :1]
-    is_column = jnp.arange(width) < size[:, 1:]
-    return (fine > 0) & (is_row[:, :, None] & is_column[:, None, :])[..., None]
+    return (fine > 0) & inside(size, shape)[..., None]
 
 
 def _nearest(
     nodes: jax.Array, covered: jax.Array, size: jax.Array, length: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The node of each pixel of a row [B, M] by patches, by a resize; which counts."""
+) -> tuple[jax.Array, jax.Array]:
+    """The node of each pixel of a row [B, M], by patches and by a resize."""
     pixels = jnp.arange(length)
     nodes, covered, size = nodes[:, None], covered[:, None], size[:, None]
     last = nodes - 1
     by_patch = jnp.minimum(pixels * nodes // covered, last)
     by_resize = jnp.minimum(pixels * nodes // size, last)
-    return by_patch, by_resize, pixels < covered
+    return by_patch, by_resize
 
 
 def _take(maps: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:

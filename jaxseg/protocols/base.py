@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg.ops.canvas import inside
+
 # From images [N, h, w, 3] of any size to logits [N, h, w, C].
 Network = Callable[[jax.Array], jax.Array]
 Colour = tuple[int, int, int]
@@ -65,11 +67,8 @@ class Protocol:
 
 def cover(image: jax.Array, size: jax.Array, fill: Colour) -> jax.Array:
     """Paints everything outside of the pictures, [B, H, W, 3], in one colour."""
-    _, height, width, _ = image.shape
-    rows = jnp.arange(height)[:, None] < size[:, 0, None, None]  # [B, H, 1]
-    inside = rows & (jnp.arange(width) < size[:, 1, None, None])
-    colour = jnp.asarray(fill, image.dtype)
-    return jnp.where(inside[..., None], image, colour)
+    is_picture = inside(size, image.shape[1:3])[..., None]
+    return jnp.where(is_picture, image, jnp.asarray(fill, image.dtype))
 
 
 def extend(image: jax.Array, shape: tuple[int, int], fill: Colour) -> jax.Array:

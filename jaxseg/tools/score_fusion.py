@@ -38,13 +38,16 @@ from jaxseg import (
 from jaxseg.checkpoints import CheckpointError
 from jaxseg.config import ConfigError
 from jaxseg.methods import base
+from jaxseg.methods.sazs import alignment
 from jaxseg.methods.sazs.method import SAZS
-from jaxseg.methods.sazs.segments import inside
 from jaxseg.metrics.confusion import confusion_matrix
 from jaxseg.ops.backward import compiler_options
+from jaxseg.ops.canvas import inside
 from jaxseg.ops.fusion import fuse_oracle
 from jaxseg.protocols.base import Protocol
+from jaxseg.reporting.metrics_file import strict
 from jaxseg.state import TrainState
+from jaxseg.tools import split_pass
 
 FILE = "fusion.json"
 RULES = ("none", "label_free", "soft", "oracle")
@@ -80,7 +83,7 @@ def score(
     state = evaluate.restore({**config, "init_from": ""}, workdir, method, mesh)
     measures = evaluate.make_measures(spec, method)
     count = make_count(method, mesh, measures, num_smooth=num_smooth)
-    confusions, further = evaluate.count_split(config, spec, mesh, state, count)
+    confusions, further = split_pass.count_split(config, spec, mesh, state, count)
     scores = {}
     for i, rule in enumerate(RULES):
         totals = jax.tree.map(lambda total, i=i: total[i], further)
@@ -94,9 +97,6 @@ def make_count(
     method: SAZS, mesh: Mesh, measures: Sequence[Any], *, num_smooth: int
 ) -> Callable[..., inference.Counts]:
     """Compiles `(state, batch, protocol) -> Counts`, with a first axis [R] of rules."""
-    plain = dataclasses.replace(
-        method, fusion=dataclasses.replace(method.fusion, rule="none")
-    )
     num_classes = method.labels.num_classes
 
     def of_rows(state: TrainState, batch: base.Batch, protocol: Protocol) -> Any:
@@ -107,7 +107,7 @@ def make_count(
             )
         valid = batch["valid"][:, None, None]
         truth = jnp.where(valid, batch["label"].astype(jnp.int32), -1)
-        ids = answers(plain, method, state, batch, truth, protocol, num_smooth)
+        ids = answers(method, state, batch, truth, protocol, num_smooth)
         size = jnp.where(batch["valid"][:, None], inference.true_size(batch), 0)
 
         def of_rule(ids: jax.Array) -> Any:
@@ -136,7 +136,6 @@ def make_count(
 
 
 def answers(
-    plain: SAZS,
     method: SAZS,
     state: TrainState,
     batch: base.Batch,
@@ -150,7 +149,7 @@ def answers(
     own = class_id[:, None, None]
 
     def network(image: jax.Array) -> jax.Array:
-        return plain.predict(state, {"image": image, "class_id": class_id})
+        return method.predict(state, {"image": image, "class_id": class_id})
 
     def features_of(image: jax.Array) -> jax.Array:
         return method.guide_features(state, image)
@@ -163,20 +162,14 @@ def answers(
         ids,
         cut,
         class_id,
-        valid=inside(image, size),
+        valid=inside(size, image.shape[1:3]),
         num_classes=method.labels.num_classes,
         background=method.background,
     )
     labelled = (truth >= 0) & (truth < method.labels.num_classes)
     mask = fuse_oracle(ids == own, cut, truth == own, labelled)
     logits = protocol(network, image, size, fill=fill)
-    two = jnp.concatenate(
-        [
-            logits[..., method.background, None],
-            jnp.take_along_axis(logits, class_id[:, None, None, None], axis=-1),
-        ],
-        axis=-1,
-    )
+    two = alignment.pair(logits, class_id, background=method.background)
     smooth = method.segments.smoothed(features_of, image, size, two, count=num_smooth)
     wins = smooth[..., 1] > smooth[..., 0]
     return {
@@ -223,16 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, CheckpointError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     path = os.path.join(options["workdir"], FILE)
-    workfolder.write_json(path, plain_values(result))
+    workfolder.write_json(path, strict(result))
     print(table(result))
     print(f"\nstep {result['step']}, split {result['split']!r}; see {path}")
-
-
-def plain_values(value: Any) -> Any:
-    """Arrays as lists, which JSON has."""
-    if isinstance(value, Mapping):
-        return {key: plain_values(item) for key, item in value.items()}
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 if __name__ == "__main__":

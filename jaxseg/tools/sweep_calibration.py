@@ -42,6 +42,7 @@ from jaxseg.metrics.confusion import confusion_matrix
 from jaxseg.ops.backward import compiler_options
 from jaxseg.protocols.base import Protocol
 from jaxseg.state import TrainState
+from jaxseg.tools import split_pass
 
 FILE = "calibration.json"
 GAMMAS = tuple(i / 20 for i in range(21))
@@ -87,7 +88,7 @@ def sweep(
     mesh = sharding.make_mesh()
     state = evaluate.restore({**config, "init_from": ""}, workdir, method, mesh)
     step = make_count(method, mesh, gammas)
-    confusions, _ = evaluate.count_split(config, spec, mesh, state, step)
+    confusions, _ = split_pass.count_split(config, spec, mesh, state, step)
     rows = [
         {"gamma": float(gamma), **scores_of(confusion, method)}
         for gamma, confusion in zip(gammas, confusions, strict=True)

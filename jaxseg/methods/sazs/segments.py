@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.ops.affinity import affinity
+from jaxseg.ops.canvas import inside
 from jaxseg.ops.eigensegments import Enlargement, eigensegments_within
 from jaxseg.ops.fusion import fuse, fuse_classes, soft_projection
 from jaxseg.ops.resize import resize_bilinear, resize_within
@@ -170,14 +171,11 @@ class Segments:
         # A patch takes part if its middle is in the picture; the first always does.
         grid = jnp.maximum((2 * size * nodes + canvas) // (2 * canvas), 1)
         covered = jnp.maximum(grid * canvas // nodes, 1)
-        rows = jnp.arange(h) < grid[:, :1]
-        columns = jnp.arange(w) < grid[:, 1:]
         colours = None
         if self.colour_weight:
             pixels = image.astype(jnp.float32) / 255
             colours = resize_within(pixels, covered, grid, (h, w), align_corners=False)
-        valid = rows[:, :, None] & columns[:, None, :]
-        return Graph(features, colours, valid, grid, covered)
+        return Graph(features, colours, inside(grid, (h, w)), grid, covered)
 
     def _seen(self, image: jax.Array) -> jax.Array:
         """The canvas at the size that the guide sees."""
@@ -259,22 +257,16 @@ def refine(
     """Class ids [B, H, W] of a batch after fusion with its own segments."""
     if fusion.rule == "none":
         return class_ids
-    found = segments.of_pictures(features_of, batch["image"], batch["size"])
+    image, size = batch["image"], batch["size"]
+    found = segments.of_pictures(features_of, image, size)
     return fusion.refine(
         class_ids,
         found,
         batch.get("class_id"),
-        valid=inside(batch["image"], batch["size"]),
+        valid=inside(size, image.shape[1:3]),
         num_classes=num_classes,
         background=background,
     )
-
-
-def inside(image: jax.Array, size: jax.Array) -> jax.Array:
-    """Which pixels [B, H, W] of canvases [B, H, W, 3] are of the pictures."""
-    _, height, width, _ = image.shape
-    rows, columns = jnp.arange(height) < size[:, :1], jnp.arange(width) < size[:, 1:]
-    return rows[:, :, None] & columns[:, None, :]
 
 
 def is_flat(image: jax.Array, size: jax.Array) -> jax.Array:
@@ -282,7 +274,7 @@ def is_flat(image: jax.Array, size: jax.Array) -> jax.Array:
 
     A network finds structure in them all the same, at the border that it pads.
     """
-    where = inside(image, size)[..., None]
+    where = inside(size, image.shape[1:3])[..., None]
     pixels = image.astype(jnp.float32)
     highest = jnp.max(pixels, axis=(1, 2), initial=0.0, where=where)
     lowest = jnp.min(pixels, axis=(1, 2), initial=255.0, where=where)

@@ -128,7 +128,7 @@ class Shape:
             )
         if self.attention_weight:
             _, h, w = labels.shape
-            where = jax.image.resize(edge_logits, (len(labels), h, w), "nearest")
+            where = resize_nearest(edge_logits, (h, w))
             terms["attention"] = edge_attention(
                 logits, labels, where, reduction="sum" if self.attention_sum else "mean"
             )
