@@ -124,10 +124,27 @@ def gram_schmidt(vectors: jax.Array) -> jax.Array:
     return lax.fori_loop(0, vectors.shape[-1], add, vectors)
 
 
-def _to_length_one(vector: jax.Array, least: float) -> jax.Array:
-    """Of vectors [..., N, 1]; those no longer than the least become 0."""
-    length = jnp.linalg.norm(vector, axis=-2, keepdims=True)
-    return jnp.where(length > least, vector / jnp.maximum(length, least), 0.0)
+def extend(basis: jax.Array, vectors: jax.Array) -> jax.Array:
+    """An orthonormal basis and what a block adds to it, however little that is.
+
+    Args:
+        basis: [..., N, Q], orthonormal; columns may be 0.
+        vectors: [..., N, P].
+
+    Returns:
+        [..., N, Q + P]; 0 for a column that the basis holds, to rounding.
+    """
+    vectors = _to_length_one(vectors, LEAST_LENGTH)
+    for _ in range(2):
+        vectors -= combine(basis, dot(basis, vectors))
+        vectors = gram_schmidt(vectors)
+    return jnp.concatenate([basis, vectors], axis=-1)
+
+
+def _to_length_one(vectors: jax.Array, least: float) -> jax.Array:
+    """Of vectors [..., N, P]; those no longer than the least become 0."""
+    length = jnp.linalg.norm(vectors, axis=-2, keepdims=True)
+    return jnp.where(length > least, vectors / jnp.maximum(length, least), 0.0)
 
 
 def ritz(

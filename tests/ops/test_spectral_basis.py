@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from jaxseg.ops.spectral_basis import (
+    extend,
     gram_schmidt,
     orthonormal,
     ritz,
@@ -46,6 +47,19 @@ def test_a_column_too_many_is_zero():
     found, is_noise = orthonormal(vectors)
     assert np.sum(is_noise) == 1
     same_span(np.asarray(found)[:, ~np.asarray(is_noise)], vectors[:, [0, 1, 3]])
+
+
+def test_a_basis_grows_by_what_it_does_not_hold():
+    basis, _ = np.linalg.qr(drawn())
+    new = drawn(seed=1)
+    found = extend(
+        basis, 1e5 * np.hstack([basis[:, :1] + 1e-3 * new[:, :1], new[:, 1:]])
+    )
+    np.testing.assert_array_equal(found[:, :4], basis)
+    same_span(found, np.hstack([basis, new]))
+    held = np.asarray(extend(basis, basis @ drawn(4, 2, seed=2)))
+    # What is left of a held column is 0, or rounding made orthogonal to the basis.
+    np.testing.assert_allclose(basis.T @ held[:, 4:], 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [gram_schmidt, lambda x: orthonormal(x)[0]])
