@@ -7,8 +7,10 @@ Prints one JSON object a line. From features [B, h, w, 384] to the 5 lowest
 eigenvectors, the constant one among them, affinity included: ours by each method, and
 Deep Spectral Segmentation's call of `scipy.sparse.linalg.eigsh` (shift-invert at 0 on
 dense D - W), picture after picture, with one thread and with as many as there are
-cores, in turn. `times_faster` is against the faster of those two. `sine` is that of the
-largest angle between the span of the first picture's vectors and the exact one.
+cores. They take turns; in a turn each rests for a moment, as threads of the one before
+spin on for a while, and is called three times. `times_faster` is against the faster of
+those two. `sine` is that of the largest angle between the span of the first picture's
+vectors and the exact one.
 
 What takes longer than `--longest` seconds is called once.
 """
@@ -31,6 +33,7 @@ from jaxseg.ops.affinity import affinity, colour_neighbours
 from jaxseg.ops.spectral import METHODS, spectral_maps
 
 COUNT, DIM = 5, 384
+REST, CALLS = 0.3, 3  # seconds before a turn; calls in it
 
 
 class Call(NamedTuple):
@@ -134,13 +137,15 @@ def _of_theirs(features, colours, weight: float, limit: int | None) -> Call:
 def in_turn(
     calls: dict[str, Call], repeats: int, longest: float
 ) -> dict[str, list[float]]:
-    """As `measure.in_turn`, but what is slow is called less often, or only once."""
+    """Seconds of all calls; what is slow is called less often, or only once."""
     first = {name: call.run() for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(repeats):
+    for _ in range(repeats):
         for name, call in calls.items():
-            if (number + 1) * first[name] <= longest:
-                seconds[name].append(call.run())
+            time.sleep(REST)
+            for _ in range(CALLS):
+                if (len(seconds[name]) + 1) * first[name] <= longest:
+                    seconds[name].append(call.run())
     return {name: times or [first[name]] for name, times in seconds.items()}
 
 

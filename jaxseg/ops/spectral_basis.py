@@ -15,6 +15,9 @@ from jaxseg.ops.spectral_graph import Graph
 
 # Directions shorter than this, or than that share of the longest, are noise.
 LEAST_LENGTH, LEAST_SHARE = 1e-6, 1e-3
+# What a vector, orthogonalised once, keeps of its length the second time: if less, it
+# was rounding, which lies within the very basis (Parlett 1980).
+LEAST_KEPT = 0.7
 
 
 # A product of a matrix with so many columns takes no longer than with one less on CPUs
@@ -116,9 +119,9 @@ def gram_schmidt(vectors: jax.Array) -> jax.Array:
         is_before = jnp.arange(basis.shape[-1]) < column
         before = jnp.where(is_before, basis, 0.0)
         vector = _to_length_one(vector, LEAST_LENGTH)
-        for _ in range(2):
+        for least in (LEAST_LENGTH, LEAST_KEPT):
             vector -= combine(before, dot(before, vector))
-            vector = _to_length_one(vector, LEAST_LENGTH)
+            vector = _to_length_one(vector, least)
         return lax.dynamic_update_slice_in_dim(basis, vector, column, axis=-1)
 
     return lax.fori_loop(0, vectors.shape[-1], add, vectors)
@@ -135,9 +138,9 @@ def extend(basis: jax.Array, vectors: jax.Array) -> jax.Array:
         [..., N, Q + P]; 0 for a column that the basis holds, to rounding.
     """
     vectors = _to_length_one(vectors, LEAST_LENGTH)
-    for _ in range(2):
+    for least in (LEAST_LENGTH, LEAST_KEPT):
         vectors -= combine(basis, dot(basis, vectors))
-        vectors = gram_schmidt(vectors)
+        vectors = gram_schmidt(_to_length_one(vectors, least))
     return jnp.concatenate([basis, vectors], axis=-1)
 
 

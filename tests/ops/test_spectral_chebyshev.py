@@ -3,7 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from benchmarks import spectral_fields
 from jaxseg.ops import spectral_chebyshev
+from jaxseg.ops.affinity import affinity
 from jaxseg.ops.spectral_graph import Graph, normalise, product
 from tests.ops.test_spectral_krylov import dense, weights
 
@@ -53,3 +55,10 @@ def test_the_last_polynomials_come_nearer_than_the_highest_alone(monkeypatch):
     with_four = error()
     monkeypatch.setattr(spectral_chebyshev, "LAST", 1)
     assert with_four < 0.2 * error()
+
+
+def test_blocks_that_all_but_repeat_each_other_leave_the_answer_exact():
+    features, _ = spectral_fields.make(spectral_fields.KINDS["A"], 4, 30, 384)
+    solve = jax.jit(lambda x: spectral_chebyshev.largest(normalise(affinity(x)), 4))
+    for each in features:
+        assert solve(each).residual < 1e-5
