@@ -7,10 +7,11 @@ Prints one JSON object a line. From features [B, h, w, 384] to the 5 lowest
 eigenvectors, the constant one among them, affinity included: ours by each method, and
 Deep Spectral Segmentation's call of `scipy.sparse.linalg.eigsh` (shift-invert at 0 on
 dense D - W), picture after picture, with one thread and with as many as there are
-cores. They take turns; in a turn each rests for a moment, as threads of the one before
-spin on for a while, and is called three times. `times_faster` is against the faster of
-those two. `sine` is that of the largest angle between the span of the first picture's
-vectors and the exact one.
+cores. They take turns: in a turn each rests for a moment, as threads of the one before
+spin on for a while, is called for a moment, as after a rest the first calls are slower,
+and then timed three times. `times_faster` is against the faster of those two. `sine` is
+that of the largest angle between the span of the first picture's vectors and the exact
+one.
 
 What takes longer than `--longest` seconds is called once.
 """
@@ -33,7 +34,7 @@ from jaxseg.ops.affinity import affinity, colour_neighbours
 from jaxseg.ops.spectral import METHODS, spectral_maps
 
 COUNT, DIM = 5, 384
-REST, CALLS = 0.3, 3  # seconds before a turn; calls in it
+REST, WARM, CALLS = 0.3, 0.2, 3  # seconds before a turn, and untimed; calls in a turn
 
 
 class Call(NamedTuple):
@@ -143,6 +144,8 @@ def in_turn(
     for _ in range(repeats):
         for name, call in calls.items():
             time.sleep(REST)
+            for _ in range(int(WARM / max(first[name], WARM / 100))):
+                call.run()
             for _ in range(CALLS):
                 if (len(seconds[name]) + 1) * first[name] <= longest:
                     seconds[name].append(call.run())

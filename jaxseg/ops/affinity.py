@@ -13,7 +13,8 @@ from jax import lax
 
 # Neighbours counted, and the weight of a position beside a colour: the authors' code.
 NEIGHBOURS = ((20, 2.0), (10, 0.1))
-STRIP = 400  # nodes whose products with the others are made at a time, about
+# Nodes whose products with the others are made at a time, at least; how many times.
+STRIP, MOST_STRIPS = 320, 10
 
 
 def affinity(
@@ -95,7 +96,8 @@ def _cosines(rows: jax.Array) -> jax.Array:
     right are multiplied, and what is below it is copied.
     """
     n = len(rows)
-    strips = max(1, n // STRIP) if jax.default_backend() == "cpu" else 1
+    is_cpu = jax.default_backend() == "cpu"
+    strips = min(max(1, n // STRIP), MOST_STRIPS) if is_cpu else 1
     edges = [round(n * i / strips) for i in range(strips + 1)]
     weights = jnp.zeros((n, n), jnp.float32)
     for start, end in itertools.pairwise(edges):

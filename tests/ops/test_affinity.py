@@ -34,6 +34,15 @@ def test_weights_are_cosines_above_zero():
     np.testing.assert_allclose(affinity(features), np.maximum(cosine, 0), atol=1e-6)
 
 
+@pytest.mark.parametrize("side", [25, 26, 32])  # one strip of the product, two, three
+def test_weights_are_numpys_however_many_strips_there_are(side):
+    features = drawn(side, side, 5)
+    rows = features.reshape(-1, 5).astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = np.maximum(rows @ rows.T, 0)
+    np.testing.assert_allclose(affinity(features), expected, atol=1e-6)
+
+
 def test_lengths_of_features_do_not_matter():
     features = drawn(4, 5, 8)
     lengths = np.random.default_rng(2).uniform(1e-3, 1e3, (4, 5, 1))

@@ -19,6 +19,7 @@ def test_every_method_and_theirs_are_measured(field):
 
 def test_what_is_slow_is_called_once(monkeypatch):
     monkeypatch.setattr(spectral, "REST", 0)
+    monkeypatch.setattr(spectral, "WARM", 2)
     calls = dict.fromkeys(("fast", "slow"), 0)
 
     def counted(name, seconds):
@@ -30,7 +31,7 @@ def test_what_is_slow_is_called_once(monkeypatch):
 
     given = dict(fast=counted("fast", 1.0), slow=counted("slow", 30.0))
     seconds = spectral.in_turn(given, repeats=4, longest=20)
-    assert calls == dict(fast=13, slow=1)
+    assert calls == dict(fast=1 + 4 * (2 + 3), slow=1)
     assert seconds == dict(fast=[1.0] * 12, slow=[30.0])
 
 
