@@ -14,7 +14,16 @@ import numpy as np
 
 from jaxseg.data.labels import LabelSet
 from jaxseg.metrics import iou
-from jaxseg.metrics.overlap import Overlap, countable, overlap, total
+from jaxseg.metrics.measure import labelled
+from jaxseg.metrics.overlap import (
+    NOWHERE,
+    Overlap,
+    countable,
+    histogram,
+    overlap,
+    total,
+)
+from jaxseg.ops.canvas import inside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +45,19 @@ class FoldIoU:
     are not to be put beside those.
 
     Void pixels take no part. The released code of SAZS takes them out of the truth
-    only, so that what is predicted there enlarges the unions.
+    only, so that what is predicted there enlarges the unions: `void_predictions`.
 
     Attributes:
         labels: the classes, one of which is the background.
         classes: train ids of the fold; those that `labels` calls unseen if empty.
         background: the train id of everything else.
+        void_predictions: count what is predicted on void pixels, as the released code.
     """
 
     labels: LabelSet
     classes: tuple[int, ...] = ()
     background: int = 0
+    void_predictions: bool = False
 
     def __post_init__(self):
         fold, known = self.fold, range(self.labels.num_classes)
@@ -81,15 +92,32 @@ class FoldIoU:
         counted = countable(truth, prediction, num_classes=num_classes)
         whole = overlap(*counted, num_classes=num_classes)
         is_episode = self._is_episode(whole)
+        others = _others(whole)
+        if self.void_predictions:
+            on_void = self._on_void(truth, prediction, size)
+            whole = whole._replace(prediction=whole.prediction + on_void)
+            beside = on_void.sum(axis=1, keepdims=True) - on_void
+            others = others._replace(prediction=others.prediction + beside)
         foreground, background = (
             total(jax.tree.map(lambda n: jnp.where(is_episode, n, 0), counts))
-            for counts in (whole, _others(whole))
+            for counts in (whole, others)
         )
         return jax.tree.map(
             lambda front, back: front.at[self.background].set(back.sum()),
             foreground,
             background,
         )
+
+    def _on_void(
+        self, truth: jax.Array, prediction: jax.Array, size: jax.Array | None
+    ) -> jax.Array:
+        """Predicted pixels [B, C] where pictures, not their padding, have no label."""
+        num_classes = self.labels.num_classes
+        is_void = ~labelled(truth, num_classes=num_classes)
+        if size is not None:
+            is_void &= inside(size, truth.shape[1:])
+        ids = jnp.where(is_void, prediction.astype(jnp.int32), NOWHERE)
+        return histogram(ids, num_bins=num_classes)
 
     def _is_episode(self, whole: Overlap) -> jax.Array:
         """Tells which classes have an episode in which picture, bool [B, C]."""

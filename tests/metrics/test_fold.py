@@ -14,13 +14,13 @@ def episodes(seed, classes):
     return truth, prediction
 
 
-def slow_scores(truth, prediction, classes, fold):
+def slow_scores(truth, prediction, classes, fold, *, void_counts=False):
     """Per episode as HSNet's evaluator: bins of class, of both rows."""
     inter, union = np.zeros((2, 21)), np.zeros((2, 21))
     for t, p, c in zip(truth, prediction, classes, strict=True):
         for row in (0, 1):
             both = (t == row) & (p == row)
-            either = ((t == row) | (p == row)) & (t != 255)
+            either = ((t == row) | (p == row)) & ((t != 255) | void_counts)
             inter[row, c] += both.sum()
             union[row, c] += either.sum()
     inter, union = inter[:, fold], union[:, fold]
@@ -35,12 +35,13 @@ def scores_of(measure, truth, prediction, classes):
     return measure.scores(count_all(measure, truth, prediction))
 
 
-def test_equals_a_loop_over_episodes():
+@pytest.mark.parametrize("void", [False, True])
+def test_equals_a_loop_over_episodes(void):
     classes, fold = [6, 7, 6, 9, 10, 9], [6, 7, 8, 9, 10]
     truth, prediction = episodes(0, classes)
-    measure = FoldIoU(labels(21), classes=tuple(fold))
+    measure = FoldIoU(labels(21), classes=tuple(fold), void_predictions=void)
     scores = scores_of(measure, truth, prediction, classes)
-    rows, fb_iou = slow_scores(truth, prediction, classes, fold)
+    rows, fb_iou = slow_scores(truth, prediction, classes, fold, void_counts=void)
     np.testing.assert_allclose(scores["class_fold_iou"][fold], rows)
     assert scores["fold_mean_iou"] == pytest.approx(rows.mean())
     assert scores["fb_iou"] == pytest.approx(fb_iou)
@@ -54,6 +55,19 @@ def test_scores_worked_out_by_hand():
     np.testing.assert_allclose(scores["class_fold_iou"], [np.nan, np.nan, 0.5, 0.5])
     assert scores["fold_mean_iou"] == 0.5
     assert scores["fb_iou"] == pytest.approx((3 / 5 + 2 / 4) / 2)
+
+
+def test_predictions_on_padding_never_count():
+    truth, prediction = np.full((2, 1, 4, 5), 255), np.ones((2, 1, 4, 5), int)
+    truth[:, :, :2, :3] = 1
+    truth[:, :, 1, 2] = 255  # void in the picture
+    measure = FoldIoU(labels(4), classes=(1,), void_predictions=True)
+    size = jnp.array([[2, 3]])
+    counts = measure.count(jnp.asarray(truth[0]), jnp.asarray(prediction[0]), size)
+    np.testing.assert_array_equal(counts.prediction, [0, 6, 0, 0])
+    np.testing.assert_array_equal(counts.truth, [0, 5, 0, 0])
+    none = measure.count(jnp.asarray(truth[0]), jnp.asarray(prediction[0]), size * 0)
+    np.testing.assert_array_equal(none.prediction, [0, 5, 0, 0])
 
 
 def test_a_class_without_episodes_counts_as_zero():
