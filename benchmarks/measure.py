@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from jaxseg.ops import products
 from jaxseg.reporting.report import peak_memory
 
 Result = TypeVar("Result")
+REST = 0.3  # seconds
 
 
 def cpu() -> str:
@@ -62,7 +64,8 @@ def in_turn(
 ) -> dict[str, list[Result]]:
     """Calls each function once to warm up, then all of them in turn, several times.
 
-    What else the machine does then meets all of them alike.
+    What else the machine does then meets all of them alike. Before each call is a rest:
+    the threads of other libraries spin on for a while after theirs.
 
     Returns:
         The results of each function's calls but the first.
@@ -72,6 +75,7 @@ def in_turn(
     results: dict[str, list[Result]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
+            time.sleep(REST)
             results[name].append(function())
     return results
 
@@ -91,4 +95,4 @@ def product(dtype: str) -> tuple[Callable[[], float], float]:
     """A large matrix product, timed by each call, and its operations."""
     n = 8192 if on_gpu() else 1536
     a = jnp.ones((n, n), dtype)
-    return timed(jax.jit(jnp.matmul), a, a), 2.0 * n**3
+    return timed(jax.jit(products.matmul), a, a), 2.0 * n**3

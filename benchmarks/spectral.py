@@ -34,7 +34,7 @@ from jaxseg.ops.affinity import affinity, colour_neighbours
 from jaxseg.ops.spectral import METHODS, spectral_maps
 
 COUNT, DIM = 5, 384
-REST, WARM, CALLS = 0.3, 0.2, 3  # seconds before a turn, and untimed; calls in a turn
+WARM, CALLS = 0.2, 3  # seconds of untimed calls in a turn, and timed calls
 
 
 class Call(NamedTuple):
@@ -143,7 +143,7 @@ def in_turn(
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
-            time.sleep(REST)
+            time.sleep(measure.REST)
             for _ in range(int(WARM / max(first[name], WARM / 100))):
                 call.run()
             for _ in range(CALLS):

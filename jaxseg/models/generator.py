@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.models.dropout import Dropout
+from jaxseg.ops.products import dot_general, matmul
 
 # torch's `kaiming_normal_`, which is not truncated.
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -88,6 +89,7 @@ class Generator(nn.Module):
                 kernel_init=self.kernel_init,
                 bias_init=self.bias_init,
                 dtype=self.dtype,
+                dot_general=dot_general,
                 name=f"layer_{index}",
             )(x)
         return FINAL[self.final](x.astype(jnp.float32))
@@ -99,13 +101,13 @@ class Generator(nn.Module):
         words, size = table.shape[1], table.shape[1] + latent.shape[-1]
         layer = _Layer(size, width, self.kernel_init, self.bias_init, name="layer_0")
         kernel, bias = (leaf.astype(self.dtype) for leaf in layer())
-        by_class = table.astype(self.dtype) @ kernel[:words] + bias
+        by_class = matmul(table.astype(self.dtype), kernel[:words]) + bias
         by_class = jnp.concatenate([by_class, bias[None]])  # the last row: no class
         known = (ids >= 0) & (ids < len(table))
         # In float32, as the gradient of a row is a sum over all pixels of its class,
         # which bfloat16 stops adding up after a few hundred.
         looked_up = by_class.astype(jnp.float32)[jnp.where(known, ids, len(table))]
-        from_codes = latent.astype(self.dtype) @ kernel[words:]
+        from_codes = matmul(latent.astype(self.dtype), kernel[words:])
         return looked_up.astype(self.dtype) + from_codes
 
 

@@ -22,10 +22,20 @@ def test_what_is_kept_is_scaled_up(rate):
     np.testing.assert_allclose(kept[kept > 0], 1 / (1 - rate), rtol=2e-5)
 
 
-def test_neighbours_that_share_a_word_are_independent():
-    dropped = np.asarray(dropout(KEY, jnp.ones((20_000, 2)), 0.5) == 0)
-    both = np.mean(dropped.all(axis=1))
-    assert abs(both - 0.25) < 4 * np.sqrt(0.25 * 0.75 / len(dropped))
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("distance", [1, 2, 3])
+def test_units_that_share_a_word_are_all_but_independent(rate, distance):
+    dropped = np.asarray(dropout(KEY, jnp.ones((20_000, 4)), rate) == 0)
+    both = np.mean(dropped[:, 0] & dropped[:, distance])
+    # In a case of 256, one's own byte leaves the neighbour's to decide.
+    dependent = 0 if distance == 2 else 1 / 256
+    assert abs(both - rate**2) < dependent + 4 * np.sqrt(rate**2 / len(dropped))
+
+
+def test_the_rate_is_kept_beyond_what_one_byte_can_say():
+    rate = 0.3 + 0.4 / 256  # a byte would say 0.3008 or 0.3047
+    dropped = np.mean(dropout(KEY, jnp.ones((2000, 2000)), rate) == 0)
+    assert abs(dropped - rate) < 4 * np.sqrt(rate * (1 - rate) / 4e6)
 
 
 def test_bounds():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import spectral, spectral_fields
+from benchmarks import measure, spectral, spectral_fields
 from benchmarks.spectral_scipy import Exact
 from jaxseg.ops.spectral import METHODS
 
@@ -18,7 +18,7 @@ def test_every_method_and_theirs_are_measured(field):
 
 
 def test_what_is_slow_is_called_once(monkeypatch):
-    monkeypatch.setattr(spectral, "REST", 0)
+    monkeypatch.setattr(measure, "REST", 0)
     monkeypatch.setattr(spectral, "WARM", 2)
     calls = dict.fromkeys(("fast", "slow"), 0)
 
