@@ -30,7 +30,7 @@ import jax
 import numpy as np
 
 from benchmarks import measure, spectral_fields, spectral_scipy
-from jaxseg.ops.affinity import affinity, colour_neighbours
+from jaxseg.ops.affinity import affinity
 from jaxseg.ops.spectral import METHODS, spectral_maps
 
 COUNT, DIM = 5, 384
@@ -127,7 +127,7 @@ def _of_theirs(features, colours, weight: float, limit: int | None) -> Call:
             for i, picture in enumerate(features):
                 extra = 0.0
                 if colours is not None:
-                    extra = weight * np.asarray(colour_neighbours(colours[i]))
+                    extra = weight * spectral_scipy.neighbours(colours[i])
                 found.append(spectral_scipy.authors_vectors(picture, extra, COUNT))
             kept[:] = found[:1]
             return time.perf_counter() - began

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
+import scipy.spatial
+
+from jaxseg.ops.affinity import NEIGHBOURS
 
 
 def authors_vectors(
@@ -36,6 +39,24 @@ def authors_vectors(
         # D - W is singular: now and then its factors hold an exact 0. Theirs, too.
         _, vectors = solve(which="SM")
     return vectors
+
+
+def neighbours(colours: np.ndarray) -> np.ndarray:
+    """W_colour [N, N] of one picture: the authors' two searches, in a k-d tree.
+
+    Args:
+        colours: [h, w, 3] in [0, 1].
+    """
+    h, w, _ = colours.shape
+    y, x = np.meshgrid(np.linspace(0, 1, h), np.linspace(0, 1, w), indexing="ij")
+    nodes = np.arange(h * w)
+    counts = np.zeros((h * w, h * w), np.float32)
+    for k, scale in NEIGHBOURS:
+        points = np.dstack([colours, scale * x, scale * y]).reshape(h * w, 5)
+        _, nearest = scipy.spatial.cKDTree(points).query(points, min(k, h * w))
+        # Of one node, the nearest differ from each other: no pair is added twice.
+        counts[nodes[:, None], nearest] += 1
+    return counts + counts.T
 
 
 class Exact:

@@ -25,6 +25,7 @@ def inverse_transform_loss(
     network: Network,
     params: Any,
     *,
+    valid: jax.Array | None = None,
     tile: int = 56,
     rows: int = 3,
     columns: int = 3,
@@ -48,6 +49,8 @@ def inverse_transform_loss(
             normalised scales and shifts [N, 4]; the identity is 0.
         params: of the network; an argument, so that a compiled step does not hold them
             as constants.
+        valid: bool [B, h, w], where outlines are known; elsewhere a is 0, as E should
+            be. None: everywhere.
         tile: t.
         rows: how many tiles down.
         columns: how many across.
@@ -71,9 +74,12 @@ def inverse_transform_loss(
             "together: give [B, h, w] of both"
         )
     params = jax.lax.stop_gradient(params)
+    activated = _activated(edge_logits, activation)
+    if valid is not None:
+        activated = jnp.where(valid, activated, 0.0)
     predicted, true = (
         tiles(maps, tile=tile, rows=rows, columns=columns).reshape(-1, tile, tile)
-        for maps in (_activated(edge_logits, activation), edges.astype(jnp.float32))
+        for maps in (activated, edges.astype(jnp.float32))
     )
     counts = jnp.sum(true > 0.5, axis=(1, 2)) >= least_edges
     theta = network(params, predicted, true).astype(jnp.float32)

@@ -91,13 +91,13 @@ class FoldIoU:
         num_classes = self.labels.num_classes
         counted = countable(truth, prediction, num_classes=num_classes)
         whole = overlap(*counted, num_classes=num_classes)
-        is_episode = self._is_episode(whole)
         others = _others(whole)
         if self.void_predictions:
             on_void = self._on_void(truth, prediction, size)
             whole = whole._replace(prediction=whole.prediction + on_void)
             beside = on_void.sum(axis=1, keepdims=True) - on_void
             others = others._replace(prediction=others.prediction + beside)
+        is_episode = self._is_episode(whole)
         foreground, background = (
             total(jax.tree.map(lambda n: jnp.where(is_episode, n, 0), counts))
             for counts in (whole, others)

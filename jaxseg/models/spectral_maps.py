@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jaxseg.models.segmentor import Segmentor
 from jaxseg.ops.affinity import affinity
 from jaxseg.ops.canvas import inside
+from jaxseg.ops.picture_map import map_pictures
 from jaxseg.ops.resize import shrink_within
-from jaxseg.ops.spectral import Method, spectral_maps
+from jaxseg.ops.spectral import Method, bytes_each, spectral_maps
 from jaxseg.ops.spectral_regions import count_by_gap, rayleigh, spectral_regions
 
 
@@ -181,17 +182,27 @@ class SpectralMaps:
     ) -> jax.Array:
         """The eigenvalues [B, 1 + K] of the vectors, the constant one's first."""
         _, h, w, _ = maps.shape
-        weights = jax.vmap(
-            lambda features, colours, valid: affinity(
+
+        def of_picture(features, colours, valid, maps):
+            weights = affinity(
                 features,
                 colours=colours,
                 colour_weight=self.colour_weight,
                 valid=valid,
             )
-        )(
+            return rayleigh(maps, weights)
+
+        def of_pictures(*arrays):
+            one_alone = arrays[0].ndim == 3
+            return (of_picture if one_alone else jax.vmap(of_picture))(*arrays)
+
+        colours = self._colours(image, grid, (h, w))
+        values = map_pictures(
+            of_pictures,
             self.features(variables, image),
-            self._colours(image, grid, (h, w)),
+            colours,
             inside(grid, (h, w)),
+            maps,
+            bytes_each=bytes_each(h * w, with_colours=colours is not None),
         )
-        values = jax.vmap(rayleigh)(maps, weights)
         return jnp.pad(values, ((0, 0), (1, 0)))

@@ -13,7 +13,8 @@ def dot_general(
     """As `lax.dot_general`, in the type of both, for `nn.Dense(dot_general=...)`.
 
     Sums are made in float32 everywhere, but XLA takes a CPU's own products of bfloat16
-    only where they are asked for as float32, and multiplies in float32 otherwise.
+    only where they are asked for as float32, and multiplies in float32 otherwise, as it
+    does in the gradient, whose other factor is float32.
     """
     dtype = jnp.result_type(lhs, rhs)
     is_short = jax.default_backend() == "cpu" and dtype == jnp.bfloat16

@@ -35,7 +35,8 @@ class Spectrum(NamedTuple):
     Attributes:
         values: [..., K] mu, ascending, from 0 to 2.
         vectors: [..., N, K] v, v^T D v = 1; the side above 0 is the smaller.
-        symmetric: [..., N, K] u, orthonormal, with the signs of v.
+        symmetric: [..., N, K] u, orthonormal, with the signs of v. "fast" leaves zeros,
+            and theta 0, where M has fewer directions than K, as of equal features.
         residual: [...] the largest |M u - (1 - mu) u| of those after the first.
     """
 
@@ -73,7 +74,7 @@ def eigenvectors(
         return _solve(weights, count, method)
     batch = weights.reshape(-1, n, n)
     solve = functools.partial(_solve, count=count, method=method)
-    found = map_pictures(solve, batch, bytes_each=_bytes(n))
+    found = map_pictures(solve, batch, bytes_each=bytes_each(n))
     return jax.tree.map(lambda each: each.reshape(*lead, *each.shape[1:]), found)
 
 
@@ -82,9 +83,12 @@ def _check_method(method: str) -> None:
         raise ValueError(f"method is {method!r}: it must be one of {METHODS}")
 
 
-def _bytes(num_nodes: int) -> int:
-    """Memory that a picture takes: weights, and two more of their size for `eigh`."""
-    return 3 * 4 * num_nodes**2
+def bytes_each(num_nodes: int, *, with_colours: bool = False) -> int:
+    """Memory that a picture takes: weights, and two more of their size for `eigh`.
+
+    Neighbours in colour take three more: distances, and counts in both directions.
+    """
+    return (6 if with_colours else 3) * 4 * num_nodes**2
 
 
 def _solve(weights: jax.Array, count: int, method: Method) -> Spectrum:
@@ -220,7 +224,8 @@ def spectral_maps(
         spectrum = _solve(weights, number, method)
         return _with_structure(spectrum)[..., skip:]  # [..., N, K]
 
-    found = map_pictures(maps, features, colours, valid, bytes_each=_bytes(h * w))
+    memory = bytes_each(h * w, with_colours=colours is not None)
+    found = map_pictures(maps, features, colours, valid, bytes_each=memory)
     missing = count + skip - number
     found = jnp.pad(found, ((0, 0), (0, 0), (0, missing)))
     return found.reshape(b, h, w, count)

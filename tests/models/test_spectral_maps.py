@@ -8,7 +8,7 @@ import pytest
 
 from jaxseg.models.heads.identity import Identity
 from jaxseg.models.segmentor import Segmentor
-from jaxseg.models.spectral_maps import SpectralMaps, inside
+from jaxseg.models.spectral_maps import SpectralMaps
 from jaxseg.ops.spectral import spectral_maps
 
 RNG = np.random.default_rng(0)
@@ -136,9 +136,3 @@ def test_gaps_need_two_vectors():
     given = {}, pictures(), jnp.zeros((2, 6, 8, 1)), jnp.array([[6, 8]] * 2)
     with pytest.raises(ValueError, match="at least two.*count 1"):
         maps.regions(*given, jax.random.key(0), num_regions=0)
-
-
-def test_nodes_inside_are_those_of_the_rectangle():
-    valid = inside(jnp.array([[2, 1], [0, 3]]), (3, 3))
-    expected = [[[1, 0, 0], [1, 0, 0], [0, 0, 0]], np.zeros((3, 3))]
-    np.testing.assert_array_equal(valid, expected)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from benchmarks import measure, spectral, spectral_fields
-from benchmarks.spectral_scipy import Exact
+from benchmarks.spectral_scipy import Exact, neighbours
+from jaxseg.ops.affinity import colour_neighbours
 from jaxseg.ops.spectral import METHODS
 
 
@@ -58,3 +59,8 @@ def test_pictures_of_a_field_differ():
     assert np.min(colours) >= 0 and np.max(colours) <= 1
     assert np.any(features[0] != features[1])
     assert spectral_fields.make(spectral_fields.KINDS["A"], 1, 6, 8)[1] is None
+
+
+def test_their_neighbours_are_ours():
+    colours = np.random.default_rng(0).uniform(size=(9, 11, 3)).astype(np.float32)
+    np.testing.assert_array_equal(neighbours(colours), colour_neighbours(colours))

@@ -138,6 +138,7 @@ class Shape:
                 edges,
                 transform.transforms,
                 transform_params,
+                valid=valid,
                 tile=transform.tile,
                 rows=self.rows,
                 columns=self.columns,

@@ -65,24 +65,42 @@ def test_a_void_batch_has_terms_of_zero_and_finite_gradients():
 
 
 def test_void_has_no_say_in_any_term():
-    """A picture beside one of void alone costs what it costs by itself."""
-    labels = labels_with_a_band()[:, :, 6:]
-    both = jnp.concatenate([labels, jnp.full_like(labels, 255)])
-    shape = Shape(attention_weight=0.0, transform_weight=0.0)
-    drawn = np.random.default_rng(0).normal(size=(2, 6, 13)).astype(np.float32)
+    """Nothing that the network says of void cells moves a term, nor has a gradient."""
+    shape = Shape(void_growth=0, least_edges=0)
+    labels = jnp.zeros((1, 24, 48), int).at[:, :, 12:].set(2).at[:, :, 24:].set(255)
+    edges, valid = shape.edges(labels, (24, 48), num_classes=3)
+    void = np.asarray(~valid)
+    assert void.any() and edges.any()
+    blank = jnp.zeros((1, 6, 6))
+    params = NETWORK.init(jax.random.key(0), blank, blank)["params"]
+    anchors = jnp.where(labels == 255, 255, labels > 0)
 
-    def term(labels):
-        edges, valid = shape.edges(labels, (6, 13), num_classes=3)
-        rows = slice(len(labels))
-        terms = shape.losses(
-            jnp.asarray(drawn[rows]),
+    def terms(edge_logits, logits):
+        return shape.losses(
+            edge_logits,
             edges,
             valid,
-            jnp.zeros((len(labels), 6, 13, 2)),
-            jnp.zeros((len(labels), 6, 13), int),
-            transform=None,
-            transform_params=None,
+            logits,
+            anchors,
+            transform=NETWORK,
+            transform_params=params,
         )
-        return float(terms["edges"])
 
-    assert term(both) == pytest.approx(term(labels), rel=1e-6)
+    drawn = np.random.default_rng(0).normal(size=labels.shape).astype(np.float32)
+    drawn = jnp.asarray(drawn)
+    logits = jnp.stack([drawn, -drawn], axis=-1)
+    other = jnp.where(labels == 255, -drawn, drawn)
+    kept = terms(drawn, logits)
+    assert set(kept) == {"edges", "attention", "transform"}
+    assert all(value > 0 for value in kept.values())
+    moved = terms(jnp.where(void, 5.0, drawn), jnp.stack([other, -other], axis=-1))
+    for name in ("edges", "transform"):
+        np.testing.assert_allclose(moved[name], kept[name], rtol=1e-6)
+        slopes = jax.grad(lambda e, name=name: terms(e, logits)[name])(
+            jnp.asarray(drawn)
+        )
+        assert (np.asarray(slopes)[void] == 0).all() and (slopes != 0).any(), name
+    # Cells beside void have a class and, unlike outlines, take part in the attention.
+    unlabelled = jnp.where(labels == 255, 5.0, drawn)
+    attention = terms(unlabelled, jnp.stack([other, -other], axis=-1))["attention"]
+    np.testing.assert_allclose(attention, kept["attention"], rtol=1e-6)
