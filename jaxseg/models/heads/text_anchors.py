@@ -15,6 +15,7 @@ from jaxseg.ops.lengths import unit_length
 
 Similarity = Literal["cosine", "dot"]
 SCALE = 1 / 0.07  # of CLIP at its start, which LSeg keeps
+LEAST_LENGTH = 1e-6  # of a feature vector; shorter ones count for less
 SCALES = (1.0, 100.0)  # what a learnt scale may be, as CLIP limits its own
 
 
@@ -51,7 +52,7 @@ def text_logits(
             f"of {anchors.shape[-1]} numbers: set the head's features to that"
         )
     if similarity == "cosine":
-        features = unit_length(features.astype(jnp.float32))
+        features = unit_length(features.astype(jnp.float32), least=LEAST_LENGTH)
         anchors = unit_length(anchors)
     products = jnp.einsum(
         "...d,ed->...e", features, anchors, preferred_element_type=jnp.float32
