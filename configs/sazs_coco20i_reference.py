@@ -10,13 +10,8 @@ backbone's ImageNet weights in `init_from`, CLIP's in `config.word_vectors.weigh
 latter set `config.model.guide=None` and `config.model.guide_stage=-1`, and the trained
 backbone groups the patches. docs/methods/sazs.md has the form of the lists.
 
-The authors' choices: plain products with the texts, void and unseen classes trained as
-"others", outlines as bands with a frame, a transform term whose gradient is 0, pictures
-squashed to 512 x 512, statistics of Cityscapes, the constant eigenvector as one of 5,
-and scores in which predictions on void pixels enlarge the unions. Not theirs: tiles of
-56 pixels in place of 224, a rate that falls at every step and not at every epoch, no
-outlines of unseen classes, and no rotation by up to 10 degrees. Their fusion
-reads the labels of the test: score it, named so, with
+The authors' choices, and what is not theirs, are as in sazs_pascal5i_reference.py.
+Their fusion reads the labels of the test: score it, named so, with
 `python -m jaxseg.tools.score_fusion --workdir runs/sazs_0`.
 With `:multiclass`, all classes are searched for at once, and seen, unseen and harmonic
 IoU are scored; with `:tiny`, two steps of a miniature on made-up shapes, offline.

@@ -15,8 +15,8 @@ The authors' choices: plain products with the texts, void and unseen classes tra
 squashed to 512 x 512, statistics of Cityscapes, the constant eigenvector as one of 5,
 and scores in which predictions on void pixels enlarge the unions. Not theirs: tiles of
 56 pixels in place of 224, a rate that falls at every step and not at every epoch, no
-outlines of unseen classes, and no rotation by up to 10 degrees. Their fusion
-reads the labels of the test: score it, named so, with
+outlines of unseen classes, and no rotation by up to 10 degrees.
+Their fusion reads the labels of the test: score it, named so, with
 `python -m jaxseg.tools.score_fusion --workdir runs/sazs_0`.
 With `:multiclass`, all classes are searched for at once, and seen, unseen and harmonic
 IoU are scored; with `:tiny`, two steps of a miniature on made-up shapes, offline.

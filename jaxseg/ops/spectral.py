@@ -86,7 +86,7 @@ def _check_method(method: str) -> None:
 def bytes_each(num_nodes: int, *, with_colours: bool = False) -> int:
     """Memory that a picture takes: weights, and two more of their size for `eigh`.
 
-    Neighbours in colour take three more: distances, and counts in both directions.
+    Neighbours in colour take three more: distances, their negatives, and counts.
     """
     return (6 if with_colours else 3) * 4 * num_nodes**2
 
