@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -51,9 +52,19 @@ def talking(count=2, peer_timeout=30, **options):
             one = hosts.processes("-c", TALK, who, port, options, count=1)
             started += stack.enter_context(one)
         for process in started:
-            while process.stdout.readline().strip() != "met":
+            while next_line(process) != "met":
                 assert process.poll() is None
         yield started
+
+
+def next_line(process):
+    """Reads a line and not a byte more, which `communicate` would not find again."""
+    line = b""
+    while piece := os.read(process.stdout.fileno(), 1):
+        if piece == b"\n":
+            break
+        line += piece
+    return line.decode().strip()
 
 
 @pytest.mark.parametrize("dead", [0, 1])
