@@ -205,7 +205,12 @@ def make_evaluator(
             made[key] = measures, inference.make_count(method, mesh, measures)
         measures, step = made[key]
         check_metrics(name, spec, method, measures)
-        evaluations[name] = Evaluation(make_protocol(spec), measures, step)
+        protocol = make_protocol(spec)
+        try:
+            inference.check_protocol(method, protocol)
+        except ValueError as error:
+            raise config_lib.ConfigError(f"config.evals.{name}: {error}") from None
+        evaluations[name] = Evaluation(protocol, measures, step)
     return Evaluator(config, dataset, method, mesh, evaluations)
 
 

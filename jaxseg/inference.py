@@ -4,6 +4,7 @@
 its own rows of the batch, with no word to the others until the counts are added up.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from jax.sharding import Mesh
 from jaxseg import sharding
 from jaxseg.methods.base import Batch, Method
 from jaxseg.metrics.confusion import confusion_matrix
-from jaxseg.models.segmentor import in_order
+from jaxseg.models.segmentor import Segmentor, in_order
 from jaxseg.ops.backward import compiler_options
 from jaxseg.protocols.base import Colour, Protocol
 from jaxseg.state import TrainState
@@ -85,15 +86,19 @@ def make_count(
     """
 
     def of_rows(state: TrainState, batch: Batch, protocol: Protocol) -> Any:
-        prediction = class_ids(method, state, batch, protocol=protocol)
-        valid = batch["valid"][:, None, None]
-        truth = jnp.where(valid, batch["label"].astype(jnp.int32), UNLABELLED)
+        compared, prediction = answers(method, state, batch, protocol=protocol)
+        valid, size = batch["valid"][:, None, None], true_size(batch)
+        _, height, width = compared.shape
+        truth = protocol.truth(batch["label"], size, (height, width))
+        truth = jnp.where(valid, truth.astype(jnp.int32), UNLABELLED)
         confusion = functools.partial(
             confusion_matrix, num_classes=method.labels.num_classes
         )
-        confusions = jax.vmap(confusion)(truth, prediction)  # [B, C, C]
-        ids = prediction.astype(jnp.int32)
-        size = jnp.where(batch["valid"][:, None], true_size(batch), 0)
+        confusions = jax.vmap(confusion)(truth, compared)  # [B, C, C]
+        ids = compared.astype(jnp.int32)
+        if not protocol.compares_pixels:
+            size = jnp.broadcast_to(jnp.array([height, width], jnp.int32), size.shape)
+        size = jnp.where(batch["valid"][:, None], size, 0)
         further = tuple(measure.count(truth, ids, size) for measure in measures)
         totals = jnp.sum(confusions, axis=0), further
         per_device = jax.tree.map(lambda total: total[None], totals)
@@ -153,15 +158,62 @@ def class_ids(
     method: Method, state: TrainState, batch: Batch, *, protocol: Protocol
 ) -> jax.Array:
     """Class ids [B, H, W] of a batch; see `make_predict`, which compiles this."""
+    return answers(method, state, batch, protocol=protocol)[1]
+
+
+def answers(
+    method: Method, state: TrainState, batch: Batch, *, protocol: Protocol
+) -> tuple[jax.Array, jax.Array]:
+    """Class ids of a batch where they are compared, [B, h, w], and at all pixels.
+
+    Raises:
+        ValueError: of `check_protocol`.
+    """
+    check_protocol(method, protocol)
     unlabelled = {key: value for key, value in batch.items() if key not in TRUTH}
+    shown = unenlarged(method) if protocol.reads_maps else method
 
     def network(image: jax.Array) -> jax.Array:
-        return method.predict(state, {**unlabelled, "image": image})
+        return shown.predict(state, {**unlabelled, "image": image})
 
-    size = true_size(batch)
+    size, (_, height, width, _) = true_size(batch), batch["image"].shape
+    dtype = id_dtype(method.labels.num_classes)
     ids = protocol.class_ids(network, batch["image"], size, fill=fill_colour(method))
-    ids = method.refine(state, {**unlabelled, "size": size}, ids)
-    return ids.astype(id_dtype(method.labels.num_classes))
+    own = protocol.at_pixels(ids, size, (height, width))
+    own = method.refine(state, {**unlabelled, "size": size}, own).astype(dtype)
+    return (own if protocol.compares_pixels else ids.astype(dtype)), own
+
+
+def check_protocol(method: Method, protocol: Protocol) -> None:
+    """Refuses to compare elsewhere than at pixels what has classes there alone.
+
+    Raises:
+        ValueError: if the method goes on from the pixels' classes, or its network's map
+            is asked for and there is none.
+    """
+    if protocol.compares_pixels:
+        return
+    if type(method).refine is not Method.refine:
+        raise ValueError(
+            f"{type(method).__name__} refines the classes of a picture's own pixels: "
+            "set the protocol's compare_at='picture'"
+        )
+    if protocol.reads_maps:
+        unenlarged(method)
+
+
+def unenlarged(method: Method) -> Method:
+    """The method with a network whose logits stay at the size of its map.
+
+    Raises:
+        ValueError: if its network is no plain segmentor.
+    """
+    if type(method.segmentor) is not Segmentor:
+        raise ValueError(
+            f"{type(method.segmentor).__name__} is no Segmentor, whose map could be "
+            "compared: set the protocol's compare_at='picture'"
+        )
+    return dataclasses.replace(method, segmentor=method.segmentor.unenlarged())
 
 
 def true_size(batch: Mapping[str, Any]) -> jax.Array:

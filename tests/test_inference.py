@@ -112,6 +112,87 @@ def test_each_picture_has_the_mean_iou_of_its_own_confusion(method, state):
         np.testing.assert_allclose(score, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("compare_at", ["resized", "map"])
+def test_scores_may_compare_where_the_authors_of_spnet_and_cagnet_do(
+    method, state, compare_at
+):
+    torch = pytest.importorskip("torch")
+    batch, side = mixed_batch(), 24
+    protocol = Resized(size=(side, side), compare_at=compare_at)
+    counted = count_on(1, method, state, batch, protocol)
+
+    def shown(image):
+        planes = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
+        resize = torch.nn.functional.interpolate
+        warped = resize(planes, (side, side), mode="bilinear", align_corners=False)
+        variables = dict(
+            params=state.params["segmentor"],
+            batch_stats=state.batch_stats["segmentor"],
+        )
+        warped = jnp.asarray(warped.permute(0, 2, 3, 1).numpy())
+        outputs = method.segmentor.apply(variables, warped, train=False)
+        return (outputs.coarse if compare_at == "map" else outputs.logits)[0]
+
+    wanted = np.zeros((10, 10), int)
+    for i, (height, width) in enumerate(SIZES):
+        ids = np.argmax(shown(batch["image"][i, :height, :width]), -1)
+        truth = batch["label"][i, :height, :width]
+        cells = len(ids)
+        assert cells == (side if compare_at == "resized" else side // 4)
+        mine = np.empty((height, width), int)
+        for y, x in np.ndindex(mine.shape):
+            mine[y, x] = ids[
+                int((y + 0.5) * cells / height), int((x + 0.5) * cells / width)
+            ]
+        given = np.asarray(counted.prediction)[i, :height, :width]
+        assert (given != mine).mean() < 0.01
+        if not batch["valid"][i]:
+            continue
+        for r, c in np.ndindex(ids.shape):
+            # By OpenCV's rule from the warped mask, which has it from the picture's.
+            y, x = (r * side // cells, c * side // cells)
+            label = truth[y * height // side, x * width // side]
+            if label != 255:
+                wanted[label, ids[r, c]] += 1
+    assert counted.confusion.sum() == wanted.sum() > 100
+    assert np.abs(np.asarray(counted.confusion) - wanted).sum() <= 4
+
+
+def test_measures_are_given_what_is_compared(method, state):
+    class Shapes:
+        def count(self, truth, prediction, size):
+            assert truth.shape == prediction.shape == (8, 6, 6)
+            return size
+
+    protocol = Resized(size=(24, 24), compare_at="map")
+    batch = mixed_batch()
+    (sizes,) = count_on(1, method, state, batch, protocol, (Shapes(),)).measures
+    np.testing.assert_array_equal(
+        sizes, [[0, 0] if i == 3 else [6, 6] for i in range(8)]
+    )
+
+
+def test_a_map_is_compared_only_where_there_is_one(method):
+    protocol = Resized(size=(24, 24), compare_at="map")
+    padded = dataclasses.replace(
+        method, segmentor=method.segmentor.clone(size_divisor=8)
+    )
+    with pytest.raises(ValueError, match="compare_at='picture'"):
+        inference.check_protocol(padded, protocol)
+    inference.check_protocol(padded, Resized(size=(24, 24), compare_at="resized"))
+
+    @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+    class Refining(type(method)):
+        def refine(self, state, batch, class_ids):
+            return class_ids
+
+    fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
+    refining = Refining(**fields)
+    with pytest.raises(ValueError, match="refines the classes"):
+        inference.check_protocol(refining, protocol)
+    inference.check_protocol(refining, Resized(size=(24, 24)))
+
+
 def test_further_measures_are_counted_with_the_step(method, state):
     class Pixels:
         def count(self, truth, prediction, size=None):

@@ -1,5 +1,6 @@
 """The network that every method trains: backbone, head, classifier."""
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -164,6 +165,21 @@ class Segmentor(nn.Module):
         logits = resize_bilinear(logits, padded, align_corners=self.align_corners)
         return logits[:, :height, :width]
 
+    def unenlarged(self) -> "Segmentor":
+        """The same network, whose logits stay at the size of its map.
+
+        Raises:
+            ValueError: if they are no enlarged map, or the map is one of padding, too.
+        """
+        if hasattr(self.decoder, "enlarge") or self.size_divisor != 1:
+            raise ValueError(
+                "a decoder that enlarges by itself and a size_divisor leave no map of "
+                "the picture's classes to compare at: compare_at='picture'"
+            )
+        fields = [f.name for f in dataclasses.fields(self) if f.init]
+        given = {name: getattr(self, name) for name in fields}
+        return _Unenlarged(**given | {"parent": None})
+
     def stages(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
         """The backbone's maps of raw RGB images [B, H, W, 3], shallow to deep."""
         return self.backbone(self.normalise(image), train=train)
@@ -183,6 +199,14 @@ class Segmentor(nn.Module):
     def classify(self, features: jax.Array) -> jax.Array:
         """Float32 logits [B, h, w, C] of features [B, h, w, D], generated ones too."""
         return self.classifier(features).astype(jnp.float32)
+
+
+class _Unenlarged(Segmentor):
+    """Has the parameters of a `Segmentor`, and other logits."""
+
+    def enlarge(self, logits: jax.Array, shape: tuple[int, int]) -> jax.Array:
+        del shape
+        return logits
 
 
 def in_order(colours: Any, channel_order: str) -> Any:

@@ -31,6 +31,16 @@ class Protocol:
         """Whether it can be inside another: it shows pictures at the size given."""
         return True
 
+    @property
+    def compares_pixels(self) -> bool:
+        """Whether scores compare class ids and labels at the pictures' own pixels."""
+        return True
+
+    @property
+    def reads_maps(self) -> bool:
+        """Whether its network is to give logits at the size of the network's map."""
+        return False
+
     def fit(self, sizes: np.ndarray) -> "Protocol":
         """The same protocol with its own canvases chosen for pictures of these sizes.
 
@@ -60,9 +70,41 @@ class Protocol:
     def class_ids(
         self, network: Network, image: jax.Array, size: jax.Array, *, fill: Colour
     ) -> jax.Array:
-        """The classes of the largest logits, int32 [B, H, W]; see `__call__`."""
+        """The classes of the largest logits, int32 [B, H, W]; see `__call__`.
+
+        Without `compares_pixels` they are [B, h, w], where they are compared.
+        """
         logits = self(network, image, size, fill=fill)
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+
+    def truth(
+        self, label: jax.Array, size: jax.Array, shape: tuple[int, int]
+    ) -> jax.Array:
+        """The labels that class ids are compared with.
+
+        Args:
+            label: [B, H, W].
+            size: as for `__call__`.
+            shape: h and w of the class ids.
+
+        Returns:
+            [B, h, w]; the labels as they are where pixels are compared.
+        """
+        del size, shape
+        return label
+
+    def at_pixels(
+        self, ids: jax.Array, size: jax.Array, shape: tuple[int, int]
+    ) -> jax.Array:
+        """Class ids [B, h, w] of `class_ids` at the pixels of canvases [B, H, W].
+
+        Args:
+            ids: as they are compared.
+            size: as for `__call__`.
+            shape: H and W.
+        """
+        del size, shape
+        return ids
 
 
 def cover(image: jax.Array, size: jax.Array, fill: Colour) -> jax.Array:

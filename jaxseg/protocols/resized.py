@@ -12,6 +12,7 @@ from jaxseg.ops import resize
 from jaxseg.protocols import base
 from jaxseg.protocols.whole import Whole
 
+COMPARE_AT = ("picture", "resized", "map")
 STRIP_ELEMENTS = 2**25  # logits in a strip of rows: 128 MB
 
 
@@ -45,6 +46,10 @@ class Resized(base.Protocol):
         largest: logits of pictures with more than `largest`^2 pixels go to a size whose
             longer side is this, and class ids from there to the nearest pixel, as in
             the evaluation of LUSS (Gao et al. 2022), which has 1000; 0 for never.
+        compare_at: where class ids and labels are compared: "picture", at its own
+            pixels; "resized", at those of `size`, the labels sampled there, as SPNet's
+            code (Xian et al. 2019); "map", at those of the network's map, the labels
+            sampled from there once more, as CaGNet's (Gu et al. 2020).
         canvas: height and width of the canvas; of `fit`.
     """
 
@@ -57,6 +62,7 @@ class Resized(base.Protocol):
     align_corners: bool = False
     smooth: bool = False
     largest: int = 0
+    compare_at: str = "picture"
     canvas: tuple[int, int] | tuple[()] = ()
 
     def __post_init__(self):
@@ -77,10 +83,30 @@ class Resized(base.Protocol):
             )
         if not self.inner.keeps_size:
             raise ValueError("a Resized inside of another would resize twice")
+        if self.compare_at not in COMPARE_AT:
+            raise ValueError(f"compare_at is one of {COMPARE_AT}: {self.compare_at!r}")
+        if not self.compares_pixels and (not self.size or self.largest):
+            raise ValueError(
+                f"compare_at={self.compare_at!r} needs one size for all pictures: give "
+                "size, and neither short_side, long_side nor largest"
+            )
+        if self.reads_maps and (self.multiple > 1 or self.inner != Whole()):
+            raise ValueError(
+                "compare_at='map' shows the network the whole resized picture: leave "
+                "out multiple and inner"
+            )
 
     @property
     def keeps_size(self) -> bool:
         return False
+
+    @property
+    def compares_pixels(self) -> bool:
+        return self.compare_at == "picture"
+
+    @property
+    def reads_maps(self) -> bool:
+        return self.compare_at == "map"
 
     def fit(self, sizes: np.ndarray) -> "Resized":
         sizes = np.maximum(np.asarray(sizes, np.int64), 1)
@@ -140,6 +166,10 @@ class Resized(base.Protocol):
     ) -> jax.Array:
         b, height, width, _ = image.shape
         logits, new_size = self._logits(network, image, size, fill)
+        if not self.compares_pixels:
+            height, width = logits.shape[1:3] if self.reads_maps else self.size
+            ids = jnp.argmax(logits[:, :height, :width], axis=-1)
+            return ids.astype(jnp.int32)
         columns = self._taps(new_size[:, 1], size, 1, jnp.arange(width))
         depth = _strip_rows(b * width * logits.shape[-1], height)
 
@@ -151,6 +181,29 @@ class Resized(base.Protocol):
 
         strips = lax.map(strip, jnp.arange(0, height, depth))  # [S, B, depth, W]
         return jnp.moveaxis(strips, 0, 1).reshape(b, -1, width)[:, :height]
+
+    def truth(
+        self, label: jax.Array, size: jax.Array, shape: tuple[int, int]
+    ) -> jax.Array:
+        if self.compares_pixels:
+            return label
+        for axis in (0, 1):
+            # First where the resized picture has its pixels, then where the map has.
+            pixels = jnp.arange(shape[axis]) * self.size[axis] // shape[axis]
+            pixels = pixels * size[:, axis, None] // self.size[axis]  # [B, h]
+            label = _pick(label, pixels, axis + 1)
+        return label
+
+    def at_pixels(
+        self, ids: jax.Array, size: jax.Array, shape: tuple[int, int]
+    ) -> jax.Array:
+        if self.compares_pixels:
+            return ids
+        for axis in (0, 1):
+            side, wanted = ids.shape[axis + 1], size[:, axis, None]
+            middles = 2 * jnp.minimum(jnp.arange(shape[axis]), wanted - 1) + 1
+            ids = _pick(ids, middles * side // (2 * wanted), axis + 1)
+        return ids
 
     def _logits(self, network, image, size, fill) -> tuple[jax.Array, jax.Array]:
         """The inner protocol's, on the resized pictures' canvas, and their sizes."""
@@ -189,6 +242,11 @@ class Resized(base.Protocol):
 def _sample(logits: jax.Array, rows: resize.Taps, columns: resize.Taps) -> jax.Array:
     logits = resize.sample_linear(logits, rows, axis=1)
     return resize.sample_linear(logits, columns, axis=2)
+
+
+def _pick(ids: jax.Array, places: jax.Array, axis: int) -> jax.Array:
+    """Rows or columns of maps [B, h, w], places [B, n] of each picture its own."""
+    return jax.vmap(lambda one, at: jnp.take(one, at, axis=axis - 1))(ids, places)
 
 
 def _strip_rows(row_elements: int, height: int) -> int:

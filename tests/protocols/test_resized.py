@@ -181,3 +181,21 @@ def test_without_a_canvas_there_is_no_answer(network):
 def test_sizes_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Resized(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(size=(24, 24), compare_at="pixels"), "compare_at is one of"),
+        (dict(short_side=24, compare_at="map"), "needs one size"),
+        (dict(size=(24, 24), largest=40, compare_at="resized"), "needs one size"),
+        (dict(size=(24, 24), multiple=8, compare_at="map"), "leave out multiple"),
+        (
+            dict(size=(24, 24), inner=Sliding(window=(8, 8)), compare_at="map"),
+            "leave out multiple and inner",
+        ),
+    ],
+)
+def test_where_to_compare_must_be_possible(options, message):
+    with pytest.raises(ValueError, match=message):
+        Resized(**options)
