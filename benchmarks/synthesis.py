@@ -11,8 +11,11 @@ is the release's structure, and as linear layers on rows, in turn. `ratio` is ho
 times longer than ours it takes; `share_of_matmul` is the arithmetic that the features
 need, as a share of what JAX's large matrix product of the same type reaches in between.
 
-Then the MMD of 15 classes of 256 pixels of 600 numbers, forward and backward, against
-torch's loops over classes, and over runs of equal labels, which is the release's.
+Then the MMD of 15 classes of 600 numbers a pixel, with its gradient, against torch's
+loops over sets: of a map where each class has 256 pixels, and of as many maps as above
+(label squares of 8 x 8), of which ours draws 256 pixels of each class. The loops are
+over classes, over classes with as many pixels drawn, and over runs of equal labels in
+raster order, which is what the release's loop does.
 
 With `--config`, only a run's steps: `share_in_steps` is the share of a loop's time that
 the compiled steps take; the rest is waiting for the loader. For a mixed stage, set its
@@ -46,9 +49,13 @@ TORCH = {
     "torch, 1x1 convolutions as released": True,
     "torch, linear layers": False,
 }
-LOOPS = {"torch, loop over classes": "classes", "torch, loop over runs": "runs"}
-# Label maps of the MMD: 15 classes in squares of 8 x 8, four of each.
-MMD_CLASSES, SQUARE, ROWS, COLUMNS = 15, 8, 6, 10
+LOOPS = {
+    "torch, loop over classes": "classes",
+    "torch, loop over classes, drawn pixels": "drawn",
+    "torch, loop over runs as released": "runs",
+}
+MMD_CLASSES, SLOTS = 15, 256
+SQUARE = 8  # of one label, in pixels
 
 
 class Problem(NamedTuple):
@@ -180,55 +187,96 @@ def check_same(problem: Problem, theirs: Callable[[np.ndarray], np.ndarray]) -> 
         raise RuntimeError(f"the generators' features differ by {difference:.2g}")
 
 
-def mmd_inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Generated and real features [N, D], and labels [N] of a map of squares."""
-    rng = np.random.default_rng(0)
-    order = rng.permutation(np.repeat(np.arange(MMD_CLASSES), 4))
-    squares = order.reshape(ROWS, COLUMNS).astype(np.int32)
-    labels = np.kron(squares, np.ones((SQUARE, SQUARE), np.int32)).ravel()
-    features = rng.uniform(size=(2, len(labels), WORDS)).astype(np.float32)
-    return features[0], features[1], labels
+class Sets(NamedTuple):
+    """Features that an MMD compares.
+
+    Attributes:
+        generated: [N, D].
+        real: [N, D].
+        labels: [N], those of maps one after the other, in raster order.
+    """
+
+    generated: np.ndarray
+    real: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def fits(self) -> bool:
+        """Whether no class has more pixels than are drawn."""
+        return bool(np.bincount(self.labels).max() <= SLOTS)
 
 
-def mmd_lines(*, repeats: int, with_torch: bool) -> Iterator[dict[str, Any]]:
+def one_map() -> Sets:
+    """A map of 48 x 80, on which each class has four squares: all that are drawn."""
+    order = np.repeat(np.arange(MMD_CLASSES), SLOTS // SQUARE**2)
+    squares = np.random.default_rng(0).permutation(order).reshape(6, 10)
+    return _in_squares(squares[None], (48, 80))
+
+
+def many_maps(maps: int, side: int) -> Sets:
+    """Maps [maps, side, side] whose squares have classes at random."""
+    count = -(-side // SQUARE)
+    shape = (maps, count, count)
+    squares = np.random.default_rng(0).integers(0, MMD_CLASSES, shape)
+    return _in_squares(squares, (side, side))
+
+
+def _in_squares(squares: np.ndarray, shape: tuple[int, int]) -> Sets:
+    pixels = np.kron(squares.astype(np.int32), np.ones((1, SQUARE, SQUARE), np.int32))
+    labels = pixels[:, : shape[0], : shape[1]].ravel()
+    features = np.random.default_rng(1).uniform(size=(2, len(labels), WORDS))
+    return Sets(*features.astype(np.float32), labels)
+
+
+def mmd_lines(
+    sets: Sets, *, repeats: int, with_torch: bool
+) -> Iterator[dict[str, Any]]:
     """The MMD of all classes with its gradient, and torch's loops.
 
     Raises:
-        RuntimeError: if the loop over classes finds another loss or gradient.
+        RuntimeError: if the loop over classes finds another loss or gradient, where
+            both have all pixels.
     """
-    generated, real, labels = mmd_inputs()
-    slots = len(labels) // MMD_CLASSES
 
     def loss(x: jax.Array, y: jax.Array, of_pixels: jax.Array) -> jax.Array:
-        key = jax.random.key(0)
-        sizes = dict(num_classes=MMD_CLASSES, slots=slots)
-        return mmd.mmd_per_class(key, x, y, of_pixels, **sizes)
+        sizes = dict(num_classes=MMD_CLASSES, slots=SLOTS)
+        return mmd.mmd_per_class(jax.random.key(0), x, y, of_pixels, **sizes)
 
-    given = jax.device_put((generated, real, labels))
+    given = jax.device_put(tuple(sets))
     step = jax.jit(jax.value_and_grad(loss)).lower(*given).compile(compiler_options())
     functions = {OURS: measure.timed(step, *given)}
     if with_torch:
-        from benchmarks.synthesis_torch import mmd_solver
-
-        for name, sets in LOOPS.items():
-            solve = mmd_solver(
-                generated,
-                real,
-                labels,
-                mmd.CAGNET_BANDWIDTHS,
-                sets=sets,
-                use_gpu=measure.on_gpu(),
-            )
-            if sets == "classes":
-                check_same_mmd(step(*given), solve())
-            functions[name] = measure.timed(solve)
+        solvers = torch_loops(sets)
+        if sets.fits:
+            check_same_mmd(step(*given), solvers["torch, loop over classes"]())
+        functions |= {name: measure.timed(solve) for name, solve in solvers.items()}
     seconds = measure.in_turn(functions, repeats)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
+    labels = sets.labels
     runs = 1 + int(np.sum(labels[1:] != labels[:-1]))
-    sizes = dict(classes=MMD_CLASSES, slots=slots, dim=WORDS, runs=runs)
+    sizes = dict(pixels=len(labels), classes=MMD_CLASSES, slots=SLOTS, dim=WORDS)
     for name, median in medians.items():
         ratio = median / medians[OURS]
-        yield measure.line(f"MMD: {name}", sizes, median=median, ratio=ratio)
+        described = sizes | dict(runs=runs)
+        yield measure.line(f"MMD: {name}", described, median=median, ratio=ratio)
+
+
+def torch_loops(sets: Sets) -> dict[str, Callable[[], tuple[float, np.ndarray]]]:
+    """torch's loss and gradient by each of its loops."""
+    from benchmarks import synthesis_torch
+
+    ways = dict(
+        classes=synthesis_torch.classes_in_turn,
+        drawn=functools.partial(synthesis_torch.drawn_in_turn, most=SLOTS),
+        runs=synthesis_torch.runs_in_turn,
+    )
+    solver = functools.partial(
+        synthesis_torch.mmd_solver,
+        *sets,
+        mmd.CAGNET_BANDWIDTHS,
+        use_gpu=measure.on_gpu(),
+    )
+    return {name: solver(sets=ways[way]) for name, way in LOOPS.items()}
 
 
 def check_same_mmd(ours: tuple[Any, Any], theirs: tuple[float, np.ndarray]) -> None:
@@ -313,8 +361,9 @@ def main() -> None:
     for dtype in ("float32", "bfloat16"):
         for line in synthesis_lines(problem.in_type(dtype), **given):
             measure.report(line)
-    for line in mmd_lines(**given):
-        measure.report(line)
+    for sets in (one_map(), many_maps(options.maps, options.side)):
+        for line in mmd_lines(sets, **given):
+            measure.report(line)
     if reason:
         for name in (*TORCH, *LOOPS):
             measure.report(measure.not_measured(name, {}, reason))

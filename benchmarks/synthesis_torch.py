@@ -7,6 +7,7 @@ MMD goes through its sets one after the other, as the release does.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,6 +116,12 @@ def classes_in_turn(labels: torch.Tensor) -> Iterator[torch.Tensor]:
         yield torch.nonzero(labels == label)[:, 0]
 
 
+def drawn_in_turn(labels: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
+    """So many rows of each class, drawn at random."""
+    for rows in classes_in_turn(labels):
+        yield rows[torch.randperm(len(rows), device=rows.device)[:most]]
+
+
 def runs_in_turn(labels: torch.Tensor) -> Iterator[slice]:
     """Runs of equal labels, found by a look at every pixel, as in the release."""
     start = 0
@@ -125,19 +132,25 @@ def runs_in_turn(labels: torch.Tensor) -> Iterator[slice]:
     yield slice(start, len(labels))
 
 
-SETS = dict(classes=classes_in_turn, runs=runs_in_turn)
-
-
 def mmd_solver(
     generated: np.ndarray,
     real: np.ndarray,
     labels: np.ndarray,
     bandwidths: Sequence[float],
     *,
-    sets: str,
+    sets: Callable[[torch.Tensor], Iterator[Any]],
     use_gpu: bool,
 ) -> Callable[[], tuple[float, np.ndarray]]:
-    """Computes the mean loss over sets, and its gradient, with every call."""
+    """Computes the mean loss over sets, and its gradient, with every call.
+
+    Args:
+        generated: [N, D].
+        real: [N, D].
+        labels: [N].
+        bandwidths: of the kernels.
+        sets: from the labels to the rows of one set after the other.
+        use_gpu: whether it runs there.
+    """
     torch.set_num_threads(os.cpu_count() or 1)
     device = "cuda" if use_gpu else "cpu"
     x = torch.from_numpy(generated).to(device).requires_grad_()
@@ -145,7 +158,7 @@ def mmd_solver(
     of_pixels = torch.from_numpy(labels).to(device)
 
     def solve() -> tuple[float, np.ndarray]:
-        losses = [set_loss(x[i], y[i], bandwidths) for i in SETS[sets](of_pixels)]
+        losses = [set_loss(x[i], y[i], bandwidths) for i in sets(of_pixels)]
         loss = torch.stack(losses).mean()
         (gradient,) = torch.autograd.grad(loss, x)
         return loss.item(), gradient.cpu().numpy()

@@ -1,5 +1,6 @@
 """The benchmark of synthesis runs, at small sizes, and compares like with like."""
 
+import numpy as np
 import pytest
 
 from benchmarks import synthesis
@@ -33,10 +34,32 @@ def test_the_arithmetic_of_the_published_generator():
 
 
 def test_the_loop_over_classes_finds_our_loss(torch):
-    from benchmarks.synthesis_torch import mmd_solver
-
-    inputs = synthesis.mmd_inputs()
-    loss, gradient = mmd_solver(*inputs, (2.0, 5.0), sets="classes", use_gpu=False)()
-    assert loss > 0 and gradient.shape == inputs[0].shape
+    sets = synthesis.one_map()
+    assert sets.fits and (np.bincount(sets.labels) == 256).all()
+    (ours, *theirs) = synthesis.mmd_lines(sets, repeats=1, with_torch=True)
+    assert ours["ratio"] == 1 and [line["ratio"] > 0 for line in theirs] == [True] * 3
+    solve = synthesis.torch_loops(sets)["torch, loop over classes"]
+    loss, gradient = solve()
+    assert loss > 0 and gradient.shape == sets.generated.shape
     with pytest.raises(RuntimeError, match="losses differ"):
         synthesis.check_same_mmd((2 * loss, gradient), (loss, gradient))
+
+
+def test_the_loops_go_through_the_sets_that_they_name(torch):
+    from benchmarks import synthesis_torch
+
+    sets = synthesis.many_maps(2, 11)
+    assert len(sets.labels) == len(sets.real) == 2 * 11 * 11
+    labels = torch.from_numpy(sets.labels)
+    runs = [labels[run] for run in synthesis_torch.runs_in_turn(labels)]
+    assert torch.equal(torch.cat(runs), labels)
+    assert all(len(run.unique()) == 1 for run in runs)
+    changes = int((np.diff(sets.labels) != 0).sum())
+    assert len(runs) == changes + 1
+    for rows, most in zip(
+        synthesis_torch.classes_in_turn(labels),
+        synthesis_torch.drawn_in_turn(labels, 5),
+        strict=True,
+    ):
+        assert set(most.tolist()) <= set(rows.tolist())
+        assert len(set(most.tolist())) == min(5, len(rows))
