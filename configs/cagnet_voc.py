@@ -150,7 +150,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             split="val",
             batch_size=8,
             canvas=(513, 513),
-            protocol=dict(name="resized.Resized", size=(513, 513)),
+            # compare_at: "resized" as SPNet's authors score, "map" as CaGNet's.
+            protocol=dict(
+                name="resized.Resized", size=(513, 513), compare_at="picture"
+            ),
             metrics=("mean_iou", "seen_iou", "unseen_iou", "harmonic_iou"),
         )
     )
@@ -217,7 +220,7 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
         config.data.batch_size = 4
         config.data.crop = (328, 328)
         method.pseudo_labels = dict(
-            name="cagnet.pseudo_labels.PseudoLabels",
+            name="jaxseg.ops.pseudo_labels:PseudoLabels",
             top_p=1,
             min_probability=0.0,
             consistency=False,

@@ -191,7 +191,7 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
     elif word == "st":
         config.total_steps = 150
         method.pseudo_labels = dict(
-            name="cagnet.pseudo_labels.PseudoLabels", top_p=1, min_probability=0.0
+            name="jaxseg.ops.pseudo_labels:PseudoLabels", top_p=1, min_probability=0.0
         )
         method.weights.critic_real = 0.75
         method.weights.critic_generated = 0.25

@@ -8,10 +8,17 @@ ImageNet weights. To choose gamma without a look at the unseen classes, train
 `:validation` (the validation classes stand in for them, the last 64 training pictures
 for the test) and let `python -m jaxseg.tools.sweep_calibration` score it. With
 `:zero_label`, predictions are over the unseen classes only; with `:tiny`, two steps on
-embedded scenes, offline. Variants join by commas.
+embedded scenes, offline. Variants join by commas. With self-training, first `:seen`,
+then `:st`:
+
+    python -m jaxseg.tools.run_stages --config configs/spnet_voc_mini.py \
+        --workdir runs/spnet
 """
 
 import ml_collections
+
+STAGES = ("seen", "st")
+WORDS = ("seen", "st", "validation", "zero_label", "tiny")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
@@ -91,21 +98,38 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         )
     )
 
-    words = variant.split(",") if variant else []
-    for word in sorted(words, key="tiny".__eq__):  # tiny last, wherever it stands
-        if word == "validation":
-            config.data.unseen = "voc12_15_5:validation"
-            config.data.split = "train[:-64]"
-            config.evals.val.split = "train[-64:]"
-        elif word == "zero_label":
-            config.method.zero_label = True
-        elif word == "tiny":
-            shrink(config)
-        else:
-            raise ValueError(
-                f"unknown variant {word!r}: use validation, zero_label or tiny"
-            )
+    words = {word for word in variant.split(",") if word}
+    if words - set(WORDS) or len(words & set(STAGES)) > 1:
+        raise ValueError(
+            f"variant {variant!r}: use words of {', '.join(WORDS)}, of which one is a "
+            f"stage, {', '.join(STAGES)}"
+        )
+    for word in filter(words.__contains__, WORDS):  # in this order
+        apply(config, word)
     return config
+
+
+def apply(config: ml_collections.ConfigDict, word: str) -> None:
+    """Changes the config as a word of its variant says."""
+    if word == "st":
+        config.total_steps = 150
+        config.schedule.peak = 3e-4
+        config.method.gamma = 0.6
+        config.method.pseudo_labels = dict(
+            name="jaxseg.ops.pseudo_labels:PseudoLabels",
+            top_p=1,
+            min_probability=0.0,
+            consistency=False,
+        )
+        config.init_from = "runs/spnet/seen"
+    elif word == "validation":
+        config.data.unseen = "voc12_15_5:validation"
+        config.data.split = "train[:-64]"
+        config.evals.val.split = "train[-64:]"
+    elif word == "zero_label":
+        config.method.zero_label = True
+    elif word == "tiny":
+        shrink(config)
 
 
 def shrink(config: ml_collections.ConfigDict) -> None:

@@ -79,8 +79,22 @@ def test_gamma_is_chosen_on_other_classes_and_pictures(name, table, held_out):
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_unknown_words_are_refused(name):
-    with pytest.raises(ValueError, match="unknown variant 'huge'"):
+    with pytest.raises(ValueError, match="'huge': use words of seen"):
         load(name, "huge")
+    with pytest.raises(ValueError, match="one is a stage"):
+        load(name, "seen", "st")
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_self_training_is_a_stage_of_its_own(name):
+    config = load(name, "st", "tiny")
+    config_lib.check(config)
+    method = base.from_config(config, inputs.make_dataset(config).labels)
+    assert method.self_training and method.pseudo_labels.top_p == 1
+    assert method.gamma == (0.4 if name == "spnet_coco_stuff" else 0.6)
+    plain = load(name)
+    assert load(name, "seen") == plain and "pseudo_labels" not in plain["method"]
+    assert load(name, "st")["init_from"] == "runs/spnet/seen"
 
 
 @pytest.mark.parametrize("name", EVERYTHING)

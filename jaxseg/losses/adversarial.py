@@ -1,7 +1,7 @@
 """Two players' losses: tell real features from generated ones, or pass for real.
 
 `discriminator_loss` and `generator_loss` take a discriminator's probabilities of
-"real", after its sigmoid, as CaGNet has them.
+"real", after its sigmoid, as CaGNet has them; `gradient_penalty` keeps it smooth.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from jaxseg.losses.masked import masked_mean
 
-KINDS = ("l1", "lsgan", "bce", "wgan")
+KINDS = ("l1", "lsgan", "bce", "wgan", "wgan_gp")
+WASSERSTEIN = ("wgan", "wgan_gp")
 LOWEST_LOG = -100.0  # torch's bound of a logarithm in its cross entropy
 
 
@@ -22,7 +23,8 @@ def discriminator_loss(
 
     l1: |D - t|, which CaGNet's release calls lsgan; lsgan: (D - t)^2 (Mao et al. 2017);
     bce: the cross entropy (Goodfellow et al. 2014), with t = 1 for real and 0 for
-    generated; wgan: -D and D (Arjovsky et al. 2017).
+    generated; wgan: -D and D (Arjovsky et al. 2017); wgan_gp: the same, and whoever
+    calls it adds `gradient_penalty`.
 
     Args:
         real: [...] probabilities.
@@ -33,7 +35,7 @@ def discriminator_loss(
     Returns:
         Two [] float32, means over the mask; 0 where it is empty.
     """
-    if kind == "wgan":
+    if kind in WASSERSTEIN:
         return -masked_mean(real, mask), masked_mean(generated, mask)
     distance = _distance(kind)
     return (
@@ -52,9 +54,32 @@ def generator_loss(
         mask: [...] which positions count.
         kind: one of `KINDS`; see `discriminator_loss`.
     """
-    if kind == "wgan":
+    if kind in WASSERSTEIN:
         return -masked_mean(generated, mask)
     return masked_mean(_distance(kind)(generated, 1.0), mask)
+
+
+def gradient_penalty(
+    score: Callable[[jax.Array], jax.Array], between: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """How far the discriminator's slope is from 1, as Gulrajani et al. (2017).
+
+    The mean over the mask of (|dD(x)/dx|_2 - 1)^2, of the slope by each position's own
+    feature, for a discriminator that looks at no other.
+
+    Args:
+        score: from features [..., D] to [...], each of its own feature.
+        between: [..., D] points on lines from real to generated features.
+        mask: [...] which positions count.
+
+    Returns:
+        [] float32; 0 with zero gradient where the mask is empty.
+    """
+    slope = jax.grad(lambda x: jnp.sum(score(x)))(between)
+    square = jnp.sum(jnp.square(slope.astype(jnp.float32)), axis=-1)
+    positive = square > 0  # a root has no derivative at 0
+    length = jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+    return masked_mean(jnp.square(length - 1.0), mask)
 
 
 def _distance(kind: str) -> Callable[[jax.Array, float], jax.Array]:

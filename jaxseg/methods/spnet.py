@@ -6,7 +6,7 @@ Read `SPNet.loss` first, then `seen_cross_entropy` (unseen classes take no part)
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -22,6 +22,7 @@ from jaxseg.models.heads.word_vectors import (
     WordVectorClassifier,
     with_class_vectors,
 )
+from jaxseg.ops.pseudo_labels import PseudoLabels
 from jaxseg.ops.scales import labels_at, largest, shrink
 from jaxseg.state import TrainState
 
@@ -40,12 +41,15 @@ class SPNet(base.Method):
         gamma: what is taken off the probability of every seen class in prediction;
             0.6 for VOC and 0.4 for COCO-Stuff in the authors' code.
         zero_label: predicts unseen classes only (the zero-label setting).
+        pseudo_labels: what the model, calibrated by gamma, takes unlabelled pixels
+            for; it then learns all classes. None for the seen ones alone, as published.
     """
 
     scales: tuple[float, ...] = (1.0, 0.5, 0.75)
     predict_scales: tuple[float, ...] = (1.0,)
     gamma: float = 0.0
     zero_label: bool = False
+    pseudo_labels: PseudoLabels | None = None
 
     reads_word_vectors: ClassVar[bool] = True
 
@@ -95,9 +99,48 @@ class SPNet(base.Method):
             self._outputs(params, state, shrink(batch["image"], scale)).coarse
             for scale in self.scales
         ]
-        first, *_ = losses = multiscale_losses(maps, batch["label"], self.labels.seen)
+        labels, taught, metrics = batch["label"], self.labels.seen, {}
+        if self.pseudo_labels is not None:
+            labels, share = self._completed(state, batch, maps[0].shape[1:3])
+            taught = (*self.labels.seen, *self.labels.unseen)
+            metrics = {"pseudo_labelled": share}
+        first, *_ = losses = multiscale_losses(maps, labels, taught)
         loss = sum(losses, start=jnp.zeros(()))
-        return loss, (state, {"loss": loss, "cross_entropy": first})
+        return loss, (state, metrics | {"loss": loss, "cross_entropy": first})
+
+    @property
+    def self_training(self) -> bool:
+        return self.pseudo_labels is not None
+
+    def _completed(
+        self, state: TrainState, batch: base.Batch, size: tuple[int, int]
+    ) -> tuple[jax.Array, jax.Array]:
+        """Labels [B, h, w] with pseudo labels, and the unlabelled pixels' share."""
+        assert self.pseudo_labels is not None
+        labels = labels_at(batch["label"].astype(jnp.int32), size)
+        completed = self.pseudo_labels(
+            lambda image: self._outputs(state.params, state, image).coarse,
+            batch["image"],
+            labels,
+            _is_among(self.labels.unseen, self.labels.num_classes) > 0,
+            self.gamma,
+        )
+        unlabelled = (labels < 0) | (labels >= self.labels.num_classes)
+        gained = jnp.sum(completed != labels)
+        return completed, gained / jnp.maximum(jnp.sum(unlabelled), 1)
+
+    def warnings(
+        self, step: int, total_steps: int, means: Mapping[str, float]
+    ) -> tuple[str, ...]:
+        """Also says if self-training found no pixel of an unseen class."""
+        nothing_learnt = super().warnings(step, total_steps, means)
+        if nothing_learnt or means.get("pseudo_labelled", 1.0) > 0:
+            return nothing_learnt
+        return (
+            f"no unlabelled pixel up to step {step} was taken for an unseen class, so "
+            "self-training goes on as before: raise config.method.gamma, now "
+            f"{self.gamma}, or config.method.pseudo_labels.top_p",
+        )
 
     def apply_gradients(
         self, state: TrainState, grads: Any, optimizers: Any = None

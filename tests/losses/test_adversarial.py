@@ -16,7 +16,7 @@ KINDS = pytest.mark.parametrize("kind", adversarial.KINDS)
 def distance(torch, kind, values, target):
     """torch's loss of the masked probabilities, all of which should be `target`."""
     values = values[torch.tensor(MASK)]
-    if kind == "wgan":
+    if kind in adversarial.WASSERSTEIN:
         return (1 - 2 * target) * values.mean()
     losses = dict(
         l1=torch.nn.functional.l1_loss,
@@ -98,3 +98,45 @@ def test_an_unknown_kind_is_refused():
     ):
         with pytest.raises(ValueError, match="got 'hinge'"):
             loss()
+
+
+def torch_penalty(torch, between, kernel, mask):
+    """Gulrajani's term for D(x) = sigmoid(x k), and its gradient by k."""
+    x = torch.tensor(between, requires_grad=True)
+    k = torch.tensor(kernel, requires_grad=True)
+    score = torch.sigmoid(x @ k)
+    (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+    penalty = ((slope.norm(dim=-1) - 1) ** 2)[torch.tensor(mask)].mean()
+    penalty.backward()
+    return penalty.item(), k.grad.numpy()
+
+
+def test_the_gradient_penalty_is_torchs_double_backward(torch):
+    between, kernel = RNG.normal(size=(3, 4, 5)), RNG.normal(size=5)
+    between, kernel = between.astype(np.float32), kernel.astype(np.float32)
+
+    @jax.jit
+    def penalty(kernel):
+        def score(x):
+            return jax.nn.sigmoid(x @ kernel)
+
+        return adversarial.gradient_penalty(score, jnp.asarray(between), MASK)
+
+    value, gradient = torch_penalty(torch, between, kernel, MASK)
+    np.testing.assert_allclose(penalty(kernel), value, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(penalty)(kernel), gradient, rtol=1e-4)
+
+
+def test_a_flat_discriminator_has_the_penalty_1_and_no_nan():
+    def penalty(kernel, mask):
+        def score(x):
+            return jax.nn.sigmoid(x @ kernel)
+
+        return adversarial.gradient_penalty(score, jnp.ones((3, 4, 5)), mask)
+
+    flat = jnp.zeros(5)
+    value, gradient = jax.value_and_grad(penalty)(flat, MASK)
+    assert value == 1 and (gradient == 0).all()
+    nowhere = np.zeros((3, 4), bool)
+    value, gradient = jax.value_and_grad(penalty)(jnp.ones(5), nowhere)
+    assert value == 0 and (gradient == 0).all()

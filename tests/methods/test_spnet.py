@@ -15,6 +15,7 @@ from jaxseg.data.word_vectors import WordVectorError
 from jaxseg.losses.cross_entropy import seen_cross_entropy
 from jaxseg.methods import spnet
 from jaxseg.methods.base import from_config
+from jaxseg.ops.pseudo_labels import PseudoLabels
 from tests.test_train import assert_same, build, lines, make_config, stop_after
 
 UNSEEN = ("car", "tree")
@@ -178,6 +179,50 @@ def test_one_and_eight_devices_do_the_same_and_the_loss_falls():
     eight, losses_of_eight = steps_on(8, 1)
     np.testing.assert_allclose(losses_of_eight, losses[:1], rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
+
+
+def test_self_training_learns_all_classes_from_calibrated_answers(setting):
+    method, state, batch = setting
+    variables = dict(
+        params=state.params["segmentor"], batch_stats=state.batch_stats["segmentor"]
+    )
+    apply = jax.jit(lambda image: method.segmentor.apply(variables, image, train=False))
+    logits = np.asarray(apply(batch["image"]).coarse, np.float64)
+    _, h, w, num_classes = logits.shape
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    unseen = np.isin(np.arange(num_classes), method.labels.unseen)
+    of_group = [probabilities[..., group].max(-1) for group in (~unseen, unseen)]
+    seen_lead = of_group[0] - of_group[1]
+    rows, columns = np.arange(h) * 32 // h, np.arange(w) * 64 // w
+    label = np.asarray(batch["label"])[:, rows][:, :, columns].astype(int)
+    unlabelled = label == 255
+    gamma = float(np.median(seen_lead[unlabelled]))
+    taken = unlabelled & (seen_lead < gamma)
+    assert 0 < taken.sum() < unlabelled.sum()
+    best = np.argmax(np.where(unseen, probabilities, 0), -1)
+    label = np.where(taken, best, label)
+    taught = np.nonzero(label != 255)
+    entropies = -np.log(probabilities[(*taught, label[taught])])
+    options = dict(scales=(1.0,), gamma=gamma, pseudo_labels=PseudoLabels())
+    method = dataclasses.replace(method, **options)
+    loss, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
+    np.testing.assert_allclose(loss, 2 * np.mean(entropies), rtol=1e-5)
+    share = taken.sum() / unlabelled.sum()
+    np.testing.assert_allclose(metrics["pseudo_labelled"], share, atol=0.01)
+    assert method.self_training
+
+
+def test_self_training_that_finds_nothing_says_so(setting):
+    method, state, batch = setting
+    method = dataclasses.replace(
+        method, pseudo_labels=PseudoLabels(min_probability=0.999)
+    )
+    _, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
+    means = {key: float(value) for key, value in metrics.items()}
+    assert means["pseudo_labelled"] == 0
+    (said,) = method.warnings(20, 100, means)
+    assert "config.method.gamma" in said
+    assert not method.warnings(20, 100, means | {"pseudo_labelled": 0.1})
 
 
 def test_gamma_comes_off_the_probability_of_seen_classes():

@@ -29,6 +29,7 @@ class Weights:
         critic_real: a_r, classes of real features, for the critic.
         critic_generated: a_f, classes of generated features, for the critic.
         critic_adversarial: v; 0 trains no discriminator.
+        critic_penalty: within v, of the gradient penalty; for "wgan_gp" only.
         encoder_divergence: k, of the latent codes from N(0, 1).
         encoder_real: b, classes of real features, for the encoder.
         generator_adversarial: g.
@@ -39,6 +40,7 @@ class Weights:
     critic_real: float = 1.0
     critic_generated: float = 0.0
     critic_adversarial: float = 1.0
+    critic_penalty: float = 10.0
     encoder_divergence: float = 100.0
     encoder_real: float = 0.5
     generator_adversarial: float = 1.0
@@ -128,6 +130,7 @@ def critic_loss(
     *,
     weights: Weights,
     gan: str,
+    penalty: jax.Array | float = 0.0,
 ) -> tuple[jax.Array, Metrics]:
     """L_D, [], and its terms before weighting.
 
@@ -138,6 +141,7 @@ def critic_loss(
         labels: [B, h, w]; ids outside [0, C) do not count.
         weights: of the terms.
         gan: a kind of `adversarial.discriminator_loss`.
+        penalty: [] of `adversarial.gradient_penalty`, for the kind that has one.
     """
     mask = _labelled(labels, generated.logits)
     told_real, told_generated = adversarial.discriminator_loss(
@@ -145,7 +149,8 @@ def critic_loss(
     )
     entropy = cross_entropy(generated.logits, labels)
     loss = (
-        weights.critic_adversarial * (told_real + told_generated)
+        weights.critic_adversarial
+        * (told_real + told_generated + weights.critic_penalty * penalty)
         + weights.critic_real * classification
         + weights.critic_generated * entropy
     )

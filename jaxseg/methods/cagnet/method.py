@@ -6,7 +6,7 @@ context's code; the critic tells real from generated and knows the classes. Fine
 then trains the critic on features generated of unseen classes.
 
 Read `CaGNet.train_step`, then `seen_step` and `synthesis_step`; `losses.py` has the
-terms, `network.py` the parts.
+terms, `network.py` the networks, `parts.py` what they are asked.
 """
 
 import dataclasses
@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import optax
 
 from jaxseg import sharding
-from jaxseg.data import word_vectors
 from jaxseg.data.labels import IGNORE
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.divergence import standard_normal_divergence
@@ -26,13 +25,13 @@ from jaxseg.methods import base
 from jaxseg.methods.cagnet import losses, options
 from jaxseg.methods.cagnet.label_source import DrawPatches, LabelSource
 from jaxseg.methods.cagnet.losses import Content, Weights
-from jaxseg.methods.cagnet.network import CaGNetNetwork, Discriminator, Verdict
+from jaxseg.methods.cagnet.parts import Parts
 from jaxseg.methods.cagnet.patch_network import PatchNetwork
 from jaxseg.methods.cagnet.players import joined, patches_of, players, with_patches
-from jaxseg.methods.cagnet.pseudo_labels import PseudoLabels
 from jaxseg.methods.cagnet.synthesis import Synthesis
-from jaxseg.models.generator import Generator, synthesise
+from jaxseg.models.generator import synthesise
 from jaxseg.models.heads.context import Context
+from jaxseg.ops.pseudo_labels import PseudoLabels
 from jaxseg.ops.scales import labels_at, largest, shrink
 from jaxseg.state import TrainState
 
@@ -50,7 +49,7 @@ class Maps(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class CaGNet(base.Method):
+class CaGNet(Parts):
     """Zero-shot segmentation by generated features; a stage is a choice of options.
 
     Stages are runs joined by `init_from`: on seen classes (the defaults); "mixed", with
@@ -59,7 +58,6 @@ class CaGNet(base.Method):
     Attributes:
         critic_optimizer: of classifier and discriminator.
         generator_optimizer: of the generator.
-        generator: makes features of the head's size.
         scales: of the picture in training, the first is 1; also the maximum is learnt
             from.
         weights: of the losses' terms.
@@ -76,7 +74,6 @@ class CaGNet(base.Method):
 
     critic_optimizer: optax.GradientTransformation
     generator_optimizer: optax.GradientTransformation
-    generator: Generator = dataclasses.field(default_factory=Generator)
     scales: tuple[float, ...] = (1.0, 0.5, 0.75)
     weights: Weights = Weights()
     content: Content = Content()
@@ -95,10 +92,6 @@ class CaGNet(base.Method):
     @property
     def self_training(self) -> bool:
         return self.pseudo_labels is not None
-
-    @property
-    def network(self) -> CaGNetNetwork:
-        return CaGNetNetwork(self.segmentor, self.generator, Discriminator())
 
     @property
     def label_source(self) -> LabelSource | None:
@@ -132,11 +125,6 @@ class CaGNet(base.Method):
             return state
         patch_rng = jax.random.fold_in(params_rng, 1)
         return with_patches(state, self.patch_network.init(patch_rng, self.class_table))
-
-    @property
-    def class_table(self) -> jax.Array:
-        """The word vectors [C, E]."""
-        return jnp.asarray(word_vectors.of(self.labels))
 
     @property
     def optimizers(self) -> dict[str, optax.GradientTransformation]:
@@ -179,6 +167,7 @@ class CaGNet(base.Method):
         """
         keys = jax.random.split(key, 5)
         noise_key, generator_key, critic_key, generated_key, content_key = keys
+        penalty_key = jax.random.fold_in(key, 5)
         now = players(state.params)
         encode, labels = self.encoder_of(state, batch, noise_key)
         maps, back_to_encoder = self.linearised(encode, now)
@@ -199,10 +188,14 @@ class CaGNet(base.Method):
         generated, back_to_generator = jax.vjp(generate, now["generator"])
 
         def critic_loss(critic: Any) -> tuple[jax.Array, base.Metrics]:
-            judged = self.judge_all(critic, maps, critic_key)
+            judged = self.judge_all(critic, maps.features, critic_key)
             classification = losses.real_classification(
                 [verdict.logits for verdict in judged], labels
             )
+            penalty: jax.Array | float = 0.0
+            if self.gan == "wgan_gp":
+                pairs = real, generated, label
+                penalty = self.slope_penalty(critic, *pairs, penalty_key)
             return losses.critic_loss(
                 judged[0],
                 self.judge(critic, generated, generated_key),
@@ -210,6 +203,7 @@ class CaGNet(base.Method):
                 label,
                 weights=self.weights,
                 gan=self.gan,
+                penalty=penalty,
             )
 
         of_critic, metrics = jax.grad(critic_loss, has_aux=True)(now["critic"])
@@ -236,7 +230,7 @@ class CaGNet(base.Method):
         metrics = metrics | more
 
         def encoder_loss(maps: Maps) -> tuple[jax.Array, jax.Array]:
-            judged = self.judge_all(met["critic"], maps, critic_key)
+            judged = self.judge_all(met["critic"], maps.features, critic_key)
             classification = losses.real_classification(
                 [verdict.logits for verdict in judged], labels
             )
@@ -394,63 +388,6 @@ class CaGNet(base.Method):
             num_patches=num_patches,
         )
 
-    # Parts.
-
-    def describe_image(
-        self, state: TrainState, encoder: Any, image: jax.Array, key: jax.Array | None
-    ) -> Context:
-        """The context of pictures [B, H, W, 3], its codes drawn if there is a key."""
-
-        def encode(image: jax.Array, noise: jax.Array | None) -> Context:
-            variables = {
-                "params": {"segmentor": encoder},
-                "batch_stats": state.batch_stats,
-            }
-            context: Any = self.network.apply(
-                variables, image, noise, method=CaGNetNetwork.encode
-            )
-            return context
-
-        if key is None:
-            return encode(image, None)
-        shape = jax.eval_shape(lambda image: encode(image, None), image).latent.shape
-        return encode(image, jax.random.normal(key, shape))
-
-    def judge(
-        self, critic: Any, features: jax.Array, key: jax.Array, *, inside: bool = False
-    ) -> Verdict:
-        """What a critic says of features [B, h, w, D], with its dropout."""
-        params = {
-            "segmentor": {"decoder": critic["decoder"]},
-            "discriminator": critic["discriminator"],
-        }
-        verdict: Any = self.network.apply(
-            {"params": params},
-            features,
-            train=True,
-            inside=inside,
-            method=CaGNetNetwork.judge,
-            rngs={"dropout": key},
-        )
-        return verdict
-
-    def judge_all(self, critic: Any, maps: Maps, key: jax.Array) -> list[Verdict]:
-        """What a critic says of each map, each with dropout of its own."""
-        keys = jax.random.split(key, len(maps.features))
-        return [
-            self.judge(critic, features, own)
-            for features, own in zip(maps.features, keys, strict=True)
-        ]
-
-    def logits_of(self, state: TrainState, image: jax.Array) -> jax.Array:
-        """The logits of the present state before their enlargement, [B, h, w, C]."""
-        variables = {
-            "params": state.params["segmentor"],
-            "batch_stats": state.batch_stats.get("segmentor", {}),
-        }
-        outputs: Any = self.segmentor.apply(variables, image, train=False)
-        return outputs.coarse
-
     def updated(self, state: TrainState, grads: Mapping[str, Any]) -> TrainState:
         """Moves the players that have gradients and an optimiser."""
         now, opt_state = players(state.params), dict(state.opt_state)
@@ -462,38 +399,3 @@ class CaGNet(base.Method):
             now[name] = optax.apply_updates(now[name], updates)
         params = {**state.params, **joined(now)}
         return state.replace(params=params, opt_state=opt_state)
-
-    @property
-    def is_unseen(self) -> jax.Array:
-        """Which classes are unseen, [C] bool."""
-        ids = jnp.zeros(self.labels.num_classes, bool)
-        return ids.at[jnp.asarray(self.labels.unseen, jnp.int32)].set(True)
-
-    def is_class(self, label: jax.Array) -> jax.Array:
-        """Which labels are of a class."""
-        return (label >= 0) & (label < self.labels.num_classes)
-
-    # For a look at what was learnt.
-
-    def describe(self, state: TrainState, batch: base.Batch) -> Context:
-        """The context of a batch's pictures, with the codes' means."""
-        encoder = players(state.params)["encoder"]
-        return self.describe_image(state, encoder, batch["image"], None)
-
-    def synthesise(
-        self,
-        state: TrainState,
-        key: jax.Array,
-        class_ids: jax.Array,
-        latent: jax.Array | None = None,
-    ) -> jax.Array:
-        """Features [..., D] of class ids [...], without dropout."""
-        return synthesise(
-            self.generator,
-            state.params["generator"],
-            key,
-            self.class_table,
-            class_ids,
-            latent,
-            train=False,
-        )

@@ -13,8 +13,8 @@ from jaxseg.losses.mmd import mmd_per_class, mmd_runs
 from jaxseg.methods.cagnet import losses
 from jaxseg.methods.cagnet.label_prior import log_prior
 from jaxseg.methods.cagnet.network import Verdict
-from jaxseg.methods.cagnet.pseudo_labels import pseudo_labels
 from jaxseg.models.generator import Generator
+from jaxseg.ops.pseudo_labels import pseudo_labels
 from jaxseg.ops.scales import labels_at, largest
 from tests.golden.case import Case
 from tests.golden.checks.cagnet_generator import judge

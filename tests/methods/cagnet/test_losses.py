@@ -75,6 +75,17 @@ def test_each_weight_is_of_its_term(name, wanted):
     np.testing.assert_allclose(loss[player](), 2.0 * wanted(), rtol=1e-5)
 
 
+def test_the_penalty_is_of_the_adversarial_term():
+    weights = dataclasses.replace(NOTHING, critic_adversarial=2.0, critic_penalty=5.0)
+    given = verdict(0), verdict(1), jnp.float32(0.3), LABELS
+    options = dict(weights=weights, gan="wgan_gp")
+    without, with_it = (
+        losses.critic_loss(*given, **options, penalty=penalty)[0]
+        for penalty in (0.0, 0.7)
+    )
+    np.testing.assert_allclose(with_it - without, 2.0 * 5.0 * 0.7, rtol=1e-5)
+
+
 def test_metrics_are_the_terms_before_weighting():
     assert of_critic(NOTHING)[0] == 0 and of_generator(NOTHING)[0] == 0
     metrics = of_critic(NOTHING)[1] | of_generator(NOTHING)[1]

@@ -11,9 +11,9 @@ from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.mmd import mmd_per_class
 from jaxseg.methods.cagnet.losses import Weights
 from jaxseg.methods.cagnet.players import joined, players
-from jaxseg.methods.cagnet.pseudo_labels import PseudoLabels
 from jaxseg.methods.cagnet.synthesis import Synthesis
 from jaxseg.models.generator import Generator, synthesise
+from jaxseg.ops.pseudo_labels import PseudoLabels
 from jaxseg.ops.scales import labels_at, largest, shrink
 from tests.methods.cagnet.setting import (
     LABELS,
@@ -174,6 +174,46 @@ def test_the_critics_rate_matters_to_the_others_only_in_sequence(update):
     assert differ(slow["critic"], fast["critic"])
     for name in ("encoder", "generator"):
         assert differ(slow[name], fast[name]) == (update == "sequential")
+
+
+def test_the_gradient_penalty_is_of_lines_between_real_and_generated_features():
+    """The same draws without it leave its gradient, taken pixel by pixel here."""
+    method = make_method(gan="wgan_gp", weights=WEIGHTS, scales=(1.0,))
+    plain = make_method(gan="wgan", weights=WEIGHTS, scales=(1.0,))
+    state = jax.jit(method.init)(jax.random.key(0), BATCH)
+    with_it, without = (
+        players(jax.jit(m.train_step)(state, BATCH)[0].params)["critic"]
+        for m in (method, plain)
+    )
+    step_key = jax.random.split(jax.random.fold_in(state.rng, state.step), 4)[0]
+    noise, drop, *_ = jax.random.split(step_key, 5)
+    now = players(state.params)
+    image = shrink(BATCH["image"], 1.0)
+    full = jax.random.split(noise, 1)[0]
+    context = method.describe_image(state, now["encoder"], image, full)
+    label = labels_at(BATCH["label"], context.features.shape[1:3])
+    table = jnp.asarray(LABELS.word_vectors)
+    generated = synthesise(
+        method.generator, now["generator"], drop, table, label, context.latent
+    )
+    share_key, dropout_key = jax.random.split(jax.random.fold_in(step_key, 5))
+    share = jax.random.uniform(share_key, (len(label), 1, 1, 1))
+    between = generated + share * (context.features - generated)
+    counts = np.nonzero(np.asarray(label) != 255)
+
+    @jax.jit
+    @jax.grad
+    def wanted(critic):
+        def score(x):
+            return method.judge(critic, x, dropout_key).real
+
+        _, back = jax.vjp(score, between)
+        slopes = back(jnp.ones(between.shape[:3]))[0][counts]
+        lengths = jnp.sqrt(jnp.sum(slopes**2, axis=-1) + 1e-24)  # a slope may be 0
+        return WEIGHTS.critic_adversarial * 10.0 * jnp.mean((lengths - 1) ** 2)
+
+    found = jax.tree.map(lambda a, b: (b - a) / RATE, with_it, without)
+    close(found, wanted(now["critic"]), rtol=2e-3, atol=5e-5)
 
 
 def test_a_batch_without_labels_changes_nothing():

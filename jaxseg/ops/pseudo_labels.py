@@ -1,4 +1,4 @@
-"""Self-training: what the model takes the unlabelled pixels for."""
+"""Self-training: what a model takes the unlabelled pixels for (Gu et al. 2020)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -42,6 +42,7 @@ class PseudoLabels:
         image: jax.Array,
         labels: jax.Array,
         unseen: jax.Array,
+        calibration: float = 0.0,
     ) -> jax.Array:
         """Labels ignored pixels of a batch with unseen classes.
 
@@ -50,10 +51,15 @@ class PseudoLabels:
             image: [B, H, W, 3].
             labels: [B, h, w], of the size of `predict`'s maps.
             unseen: [C] bool.
+            calibration: see `pseudo_labels`.
 
         Returns:
             [B, h, w] int32; see `pseudo_labels`.
         """
+
+        def classes(logits: jax.Array) -> jax.Array:
+            return jnp.argmax(ranked(logits, unseen, calibration), axis=-1)
+
         scores = predict(image)
         found = pseudo_labels(
             scores,
@@ -61,6 +67,7 @@ class PseudoLabels:
             unseen,
             top_p=self.top_p,
             min_probability=self.min_probability,
+            calibration=calibration,
         )
         if not self.consistency:
             return found
@@ -68,10 +75,8 @@ class PseudoLabels:
         mirrored = predict(image[:, :, ::-1])[:, :, ::-1]
         enlarged = predict(shrink(image, ENLARGEMENT))
         enlarged = resize_bilinear(enlarged, (height, width), align_corners=False)
-        prediction = jnp.argmax(scores, axis=-1)
-        agree = (jnp.argmax(mirrored, axis=-1) == prediction) & (
-            jnp.argmax(enlarged, axis=-1) == prediction
-        )
+        prediction = classes(scores)
+        agree = (classes(mirrored) == prediction) & (classes(enlarged) == prediction)
         return jnp.where(agree, found, labels)
 
 
@@ -82,6 +87,7 @@ def pseudo_labels(
     *,
     top_p: int,
     min_probability: float = 0.0,
+    calibration: float = 0.0,
 ) -> jax.Array:
     """Gives ignored pixels the best-ranked unseen class among the first `top_p`.
 
@@ -91,18 +97,35 @@ def pseudo_labels(
         unseen: [C] bool, which classes are unseen.
         top_p: ranks that count.
         min_probability: the least probability of the class.
+        calibration: of `ranked`.
 
     Returns:
         [...] int32: labels where there were some, else unseen classes or the ignored
         id that was there.
     """
     num_classes = scores.shape[-1]
-    scores = jax.lax.stop_gradient(scores.astype(jnp.float32))
-    best = jnp.argmax(jnp.where(unseen, scores, -jnp.inf), axis=-1)
-    score = jnp.take_along_axis(scores, best[..., None], axis=-1)
-    before = jnp.arange(num_classes) < best[..., None]
+    logits = jax.lax.stop_gradient(scores.astype(jnp.float32))
+    scores = ranked(logits, unseen, calibration)
+    best = jnp.argmax(jnp.where(unseen, scores, -jnp.inf), axis=-1)[..., None]
+    score = jnp.take_along_axis(scores, best, axis=-1)
+    before = jnp.arange(num_classes) < best
     rank = jnp.sum((scores > score) | ((scores == score) & before), axis=-1)
-    probability = jnp.exp(score[..., 0] - jax.nn.logsumexp(scores, axis=-1))
+    logit, best = jnp.take_along_axis(logits, best, axis=-1)[..., 0], best[..., 0]
+    probability = jnp.exp(logit - jax.nn.logsumexp(logits, axis=-1))
     labelled = (labels >= 0) & (labels < num_classes)
     taken = ~labelled & (rank < top_p) & (probability >= min_probability)
     return jnp.where(taken & jnp.any(unseen), best, labels).astype(jnp.int32)
+
+
+def ranked(logits: jax.Array, unseen: jax.Array, calibration: float) -> jax.Array:
+    """What classes are ranked by, [..., C].
+
+    Args:
+        logits: [..., C].
+        unseen: [C] bool.
+        calibration: gamma, taken off the probability of each class that is not unseen,
+            as in SPNet's prediction (Xian et al. 2019); at 0 the logits rank.
+    """
+    if not calibration:
+        return logits
+    return jax.nn.softmax(logits) - calibration * ~unseen

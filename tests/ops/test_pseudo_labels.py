@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.methods.cagnet.pseudo_labels import PseudoLabels, pseudo_labels
+from jaxseg.ops.pseudo_labels import PseudoLabels, pseudo_labels
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(2, 6, 5, 7)).astype(np.float32)
@@ -64,6 +64,25 @@ def test_improbable_classes_stay_out():
     sure = ~IGNORED | (found[..., 0] >= limit)
     np.testing.assert_array_equal(ours, np.where(sure, free, 255))
     assert 0 < (np.asarray(ours)[IGNORED] != 255).mean() < 1
+
+
+def test_calibrated_the_probabilities_rank_less_gamma_for_seen_classes():
+    probabilities = np.asarray(jax.nn.softmax(SCORES))
+    gamma = 0.3
+    wanted = LABELS.copy()
+    for index in zip(*np.nonzero(IGNORED), strict=True):
+        best = np.argmax(probabilities[index] - gamma * ~UNSEEN)
+        wanted[index] = best if UNSEEN[best] else 255
+    options = dict(top_p=1, calibration=gamma)
+    ours = pseudo_labels(SCORES, LABELS, UNSEEN, **options)
+    np.testing.assert_array_equal(ours, wanted)
+    plain = pseudo_labels(SCORES, LABELS, UNSEEN, top_p=1)
+    assert (wanted != plain).any()
+    # The least probability is that of the class, before anything is taken off.
+    limited = pseudo_labels(SCORES, LABELS, UNSEEN, min_probability=0.4, **options)
+    picked = np.where(wanted == 255, 0, wanted)[..., None]
+    sure = ~IGNORED | (np.take_along_axis(probabilities, picked, -1)[..., 0] >= 0.4)
+    np.testing.assert_array_equal(limited, np.where(sure, wanted, 255))
 
 
 def test_without_unseen_classes_there_is_nothing_to_take():
