@@ -223,6 +223,7 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
             name="jaxseg.ops.pseudo_labels:PseudoLabels",
             top_p=16,
             min_probability=0.0,
+            calibration=0.0,
             consistency=False,
         )
         method.weights.critic_real = 0.75
@@ -293,4 +294,9 @@ def shrink(config: ml_collections.ConfigDict) -> None:
         config.method.synthesis.features_per_step = 90
     config.init_from = ""
     config.every = dict(log=1, checkpoint=1, evaluate=2, pictures=2)
-    config.evals.val = dict(split="val", batch_size=2, metrics=("mean_iou",))
+    config.evals.val = dict(
+        split="val",
+        batch_size=2,
+        protocol=dict(name="resized.Resized", size=(32, 64), compare_at="picture"),
+        metrics=("mean_iou",),
+    )

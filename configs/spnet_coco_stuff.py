@@ -133,11 +133,11 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
     if word == "st":
         config.total_steps = 10_000
         config.schedule.peak = 5e-5
-        config.method.gamma = 0.4
         config.method.pseudo_labels = dict(
             name="jaxseg.ops.pseudo_labels:PseudoLabels",
             top_p=1,
             min_probability=0.0,
+            calibration=0.4,
             consistency=False,
         )
         config.init_from = "runs/spnet/seen"
@@ -169,8 +169,10 @@ def shrink(config: ml_collections.ConfigDict) -> None:
         num_threads=2,
     )
     config.word_vectors = dict(name="word_vectors.drawn", size=16)
-    config.model.backbone.depth = 50
-    config.model.backbone.width = 8
+    config.model.backbone = dict(
+        name="backbones.tiny.Tiny", widths=(8, 16), depths=(0, 1)
+    )
+    config.model.std = (64.0, 64.0, 64.0)  # random weights explode on 0..255
     config.model.head.features = 16
     config.model.dtype = "float32"
     config.init_from = ""

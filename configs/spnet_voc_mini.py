@@ -114,11 +114,11 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
     if word == "st":
         config.total_steps = 150
         config.schedule.peak = 3e-4
-        config.method.gamma = 0.6
         config.method.pseudo_labels = dict(
             name="jaxseg.ops.pseudo_labels:PseudoLabels",
             top_p=1,
             min_probability=0.0,
+            calibration=0.6,
             consistency=False,
         )
         config.init_from = "runs/spnet/seen"

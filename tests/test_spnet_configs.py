@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import pytest
 
 from jaxseg import config as config_lib
+from jaxseg import train
 from jaxseg.data import inputs, splits
 from jaxseg.data.labels import LabelSet, colour_map, read_table
 from jaxseg.methods import base
+from tests.test_train import lines
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 PUBLISHED = ("spnet_voc", "spnet_context", "spnet_coco_stuff")
@@ -91,10 +93,20 @@ def test_self_training_is_a_stage_of_its_own(name):
     config_lib.check(config)
     method = base.from_config(config, inputs.make_dataset(config).labels)
     assert method.self_training and method.pseudo_labels.top_p == 1
-    assert method.gamma == (0.4 if name == "spnet_coco_stuff" else 0.6)
+    calibration = 0.4 if name == "spnet_coco_stuff" else 0.6
+    assert method.pseudo_labels.calibration == calibration and method.gamma == 0
     plain = load(name)
     assert load(name, "seen") == plain and "pseudo_labels" not in plain["method"]
     assert load(name, "st")["init_from"] == "runs/spnet/seen"
+
+
+def test_a_tiny_run_is_gone_on_from_with_self_training(tmp_path):
+    first, second = str(tmp_path / "seen"), str(tmp_path / "st")
+    train.train(load("spnet_voc", "tiny"), first)
+    train.train(load("spnet_voc", "st", "tiny") | {"init_from": first}, second)
+    logged = [line for line in lines(second) if "pseudo_labelled" in line]
+    assert len(logged) == 2
+    assert all(0 < line["loss"] < 100 for line in logged)
 
 
 @pytest.mark.parametrize("name", EVERYTHING)

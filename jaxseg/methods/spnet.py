@@ -41,8 +41,8 @@ class SPNet(base.Method):
         gamma: what is taken off the probability of every seen class in prediction;
             0.6 for VOC and 0.4 for COCO-Stuff in the authors' code.
         zero_label: predicts unseen classes only (the zero-label setting).
-        pseudo_labels: what the model, calibrated by gamma, takes unlabelled pixels
-            for; it then learns all classes. None for the seen ones alone, as published.
+        pseudo_labels: what the model takes unlabelled pixels for; it then learns all
+            classes. None for the seen ones alone, as published.
     """
 
     scales: tuple[float, ...] = (1.0, 0.5, 0.75)
@@ -123,7 +123,6 @@ class SPNet(base.Method):
             batch["image"],
             labels,
             _is_among(self.labels.unseen, self.labels.num_classes) > 0,
-            self.gamma,
         )
         unlabelled = (labels < 0) | (labels >= self.labels.num_classes)
         gained = jnp.sum(completed != labels)
@@ -138,8 +137,8 @@ class SPNet(base.Method):
             return nothing_learnt
         return (
             f"no unlabelled pixel up to step {step} was taken for an unseen class, so "
-            "self-training goes on as before: raise config.method.gamma, now "
-            f"{self.gamma}, or config.method.pseudo_labels.top_p",
+            "self-training goes on as before: raise calibration or top_p of "
+            "config.method.pseudo_labels",
         )
 
     def apply_gradients(

@@ -37,7 +37,7 @@ def scores(
     Returns:
         class_iou, class_accuracy, class_share (of the labelled pixels) float64 [C], and
         the floats mean_iou, pixel_accuracy, mean_accuracy, frequency_weighted_iou (NaN
-        where nothing is defined). Given seen and unseen ids, also each of these floats
+        where nothing is labelled). Given seen and unseen ids, also each of these floats
         over their classes in the same matrix and the harmonic mean of the two:
         seen_iou, unseen_iou, harmonic_iou, seen_pixel_accuracy, ...
 
@@ -115,7 +115,8 @@ def _averages(
 ) -> dict[str, float]:
     """Averages over some classes, whose unions still hold confusions with all others.
 
-    The frequency-weighted IoU of a group is its part of the sum, not renormalised.
+    The frequency-weighted IoU of a group is its part of the sum, not renormalised: 0
+    where it has no labelled pixel.
     """
     right = np.diagonal(confusion)[classes].sum()
     labelled = confusion.sum(axis=1)[classes].sum()
@@ -125,7 +126,7 @@ def _averages(
         "mean_iou": mean(iou),
         "pixel_accuracy": float(_ratio(right, labelled, np.nan)),
         "mean_accuracy": mean(accuracy),
-        "frequency_weighted_iou": float(weighted.sum()) if labelled else np.nan,
+        "frequency_weighted_iou": float(weighted.sum()) if confusion.any() else np.nan,
     }
 
 

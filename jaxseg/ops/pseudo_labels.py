@@ -20,12 +20,14 @@ class PseudoLabels:
         top_p: the best-ranked unseen class counts if it is among the first `top_p` of
             the ranking of all classes; 1: it must be the prediction.
         min_probability: of that class; 0 asks for none, as the release.
+        calibration: of `ranked`; CaGNet's release has none.
         consistency: whether the prediction must also be that of the mirrored picture
             and of the picture enlarged by 1.25. Not in the release.
     """
 
     top_p: int = 1
     min_probability: float = 0.0
+    calibration: float = 0.0
     consistency: bool = False
 
     def __post_init__(self):
@@ -35,6 +37,11 @@ class PseudoLabels:
                 f"{self.min_probability} would label nothing: give at least 1, and a "
                 "probability below 1"
             )
+        if not 0 <= self.calibration <= 1:
+            raise ValueError(
+                f"pseudo_labels.calibration is taken off probabilities: give 0 to 1, "
+                f"got {self.calibration}"
+            )
 
     def __call__(
         self,
@@ -42,7 +49,6 @@ class PseudoLabels:
         image: jax.Array,
         labels: jax.Array,
         unseen: jax.Array,
-        calibration: float = 0.0,
     ) -> jax.Array:
         """Labels ignored pixels of a batch with unseen classes.
 
@@ -51,14 +57,13 @@ class PseudoLabels:
             image: [B, H, W, 3].
             labels: [B, h, w], of the size of `predict`'s maps.
             unseen: [C] bool.
-            calibration: see `pseudo_labels`.
 
         Returns:
             [B, h, w] int32; see `pseudo_labels`.
         """
 
         def classes(logits: jax.Array) -> jax.Array:
-            return jnp.argmax(ranked(logits, unseen, calibration), axis=-1)
+            return jnp.argmax(ranked(logits, unseen, self.calibration), axis=-1)
 
         scores = predict(image)
         found = pseudo_labels(
@@ -67,7 +72,7 @@ class PseudoLabels:
             unseen,
             top_p=self.top_p,
             min_probability=self.min_probability,
-            calibration=calibration,
+            calibration=self.calibration,
         )
         if not self.consistency:
             return found
@@ -113,7 +118,9 @@ def pseudo_labels(
     logit, best = jnp.take_along_axis(logits, best, axis=-1)[..., 0], best[..., 0]
     probability = jnp.exp(logit - jax.nn.logsumexp(logits, axis=-1))
     labelled = (labels >= 0) & (labels < num_classes)
-    taken = ~labelled & (rank < top_p) & (probability >= min_probability)
+    # Compiled, the least probability 0 would let NaN pass as well.
+    sure = jnp.isfinite(logit) & (probability >= min_probability)
+    taken = ~labelled & (rank < top_p) & sure
     return jnp.where(taken & jnp.any(unseen), best, labels).astype(jnp.int32)
 
 

@@ -8,6 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxseg import evaluate, inference, tally
+from jaxseg.config import ConfigError
 from jaxseg.data import inputs
 from jaxseg.state import TrainState
 
@@ -29,9 +30,19 @@ def count_split(
         state: restored.
         step: as `inference.make_count` compiles them; its counts may have more axes.
 
+    Raises:
+        ConfigError: if the evaluation compares elsewhere than at the pictures' pixels.
+
     Returns:
         confusion and the further measures, summed, as int64 arrays.
     """
+    protocol = evaluate.make_protocol(spec)
+    if not protocol.compares_pixels:
+        raise ConfigError(
+            "this tool compares at the pictures' own pixels, and the evaluation's "
+            f"protocol at another place, {spec['protocol']}: set its compare_at="
+            "'picture', or name another evaluation"
+        )
     config = {**config, "word_vectors": {}, "evals": {"split": spec}}
     batches = inputs.evaluation_batches(
         config,
@@ -47,7 +58,7 @@ def count_split(
             inference.predicting(state),
             batches,
             mesh=mesh,
-            protocol=evaluate.make_protocol(spec),
+            protocol=protocol,
         )
     assert counted is not None and counted.totals is not None  # nothing stopped it
     return counted.totals

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_tiny_prints_one_json_object_a_line():
     done = subprocess.run(
         [

@@ -140,6 +140,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["opencv", "pillow"])
 def test_a_picture_of_108_megapixels_is_read_in_bounded_memory(tmp_path, library):
     files = [tmp_path / "image.png", tmp_path / "label.png"]

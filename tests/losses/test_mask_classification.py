@@ -167,6 +167,7 @@ def test_extreme_logits_have_finite_gradients():
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
 
 
+@pytest.mark.slow
 def test_compiled_and_not_agree():
     arguments = (*queries(), label_maps())
     (compiled, _), _ = value_and_gradients(*arguments)

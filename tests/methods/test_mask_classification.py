@@ -76,6 +76,7 @@ def test_weights_reach_the_loss(setting):
     assert loss == metrics["dice"] > 0
 
 
+@pytest.mark.slow
 def test_steps_lower_the_loss_and_find_the_classes(setting):
     method, state, batch = setting
     step = jax.jit(method.train_step)

@@ -203,8 +203,8 @@ def test_self_training_learns_all_classes_from_calibrated_answers(setting):
     label = np.where(taken, best, label)
     taught = np.nonzero(label != 255)
     entropies = -np.log(probabilities[(*taught, label[taught])])
-    options = dict(scales=(1.0,), gamma=gamma, pseudo_labels=PseudoLabels())
-    method = dataclasses.replace(method, **options)
+    pseudo_labels = PseudoLabels(calibration=gamma)
+    method = dataclasses.replace(method, scales=(1.0,), pseudo_labels=pseudo_labels)
     loss, (_, metrics) = jax.jit(method.loss)(state.params, state, batch, state.rng)
     np.testing.assert_allclose(loss, 2 * np.mean(entropies), rtol=1e-5)
     share = taken.sum() / unlabelled.sum()
@@ -221,7 +221,7 @@ def test_self_training_that_finds_nothing_says_so(setting):
     means = {key: float(value) for key, value in metrics.items()}
     assert means["pseudo_labelled"] == 0
     (said,) = method.warnings(20, 100, means)
-    assert "config.method.gamma" in said
+    assert "calibration or top_p of config.method.pseudo_labels" in said
     assert not method.warnings(20, 100, means | {"pseudo_labelled": 0.1})
 
 

@@ -75,6 +75,14 @@ def test_no_labelled_pixel_gives_nan_without_a_warning(recwarn):
     assert not recwarn.list
 
 
+def test_a_group_without_labelled_pixels_has_no_part_of_the_weighted_iou():
+    confusion = np.array([[5, 1, 1], [0, 3, 2], [0, 0, 0]])
+    scores = iou.scores(confusion, seen=(0, 1), unseen=(2,))
+    assert scores["unseen_frequency_weighted_iou"] == 0
+    assert scores["seen_frequency_weighted_iou"] == scores["frequency_weighted_iou"]
+    assert scores["unseen_iou"] == 0 and np.isnan(scores["unseen_pixel_accuracy"])
+
+
 def test_groups_share_one_matrix():
     scores = iou.scores(CONFUSION, seen=(0, 2), unseen=(1,))
     assert scores["seen_iou"] == pytest.approx((6 / 11 + 0) / 2)

@@ -23,6 +23,7 @@ def tiny(monkeypatch):
     return "tiny"
 
 
+@pytest.mark.slow
 def test_without_torch_ours_is_measured_alone(tiny):
     lines = list(models.compare(tiny, 1, (16, 24), repeats=1, with_torch=False))
     assert [line["what"] for line in lines] == [

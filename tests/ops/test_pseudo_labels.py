@@ -85,6 +85,17 @@ def test_calibrated_the_probabilities_rank_less_gamma_for_seen_classes():
     np.testing.assert_array_equal(limited, np.where(sure, wanted, 255))
 
 
+def test_what_is_no_number_is_no_label():
+    compiled = jax.jit(pseudo_labels, static_argnames="top_p")
+    ours = compiled(np.full_like(SCORES, np.nan), LABELS, UNSEEN, top_p=7)
+    np.testing.assert_array_equal(ours, LABELS)
+
+
+def test_a_calibration_is_a_probability():
+    with pytest.raises(ValueError, match="give 0 to 1, got 1.5"):
+        PseudoLabels(calibration=1.5)
+
+
 def test_without_unseen_classes_there_is_nothing_to_take():
     ours = pseudo_labels(SCORES, LABELS, np.zeros(7, bool), top_p=7)
     np.testing.assert_array_equal(ours, LABELS)

@@ -7,6 +7,7 @@ from jaxseg.ops.affinity import colour_neighbours
 from jaxseg.ops.spectral import METHODS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["A", "C"])
 def test_every_method_and_theirs_are_measured(field):
     methods = METHODS if field == "A" else ("auto",)

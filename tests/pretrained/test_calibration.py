@@ -49,6 +49,7 @@ def correlation(one, other):
     return np.corrcoef(one.ravel(), other.ravel())[0, 1]
 
 
+@pytest.mark.slow
 def test_folded_weights_forget_in_training(loaded, features):
     params, batch_stats, _ = loaded
     before = correlation(
@@ -57,6 +58,7 @@ def test_folded_weights_forget_in_training(loaded, features):
     assert before < 0.3
 
 
+@pytest.mark.slow
 def test_calibrated_weights_remember_in_training(calibrated, features):
     after = correlation(features(*calibrated, True), features(*calibrated, False))
     assert after > 0.7

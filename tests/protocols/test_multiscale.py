@@ -113,6 +113,7 @@ def test_a_picture_of_one_pixel_gets_finite_logits(network):
     assert np.isfinite(compute(MultiScale(scales=SCALES), network, batch, sizes)).all()
 
 
+@pytest.mark.slow
 def test_jit_equals_eager(network):
     batch, sizes = on_canvases(pictures([(13, 17)]), (16, 20))
     protocol = MultiScale(scales=(0.5, 1.0))

@@ -83,6 +83,7 @@ def test_a_legend_ends():
     assert len(scored.legend(picture(truth=ids), many)) == scored.MOST_IN_LEGEND
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_hundred_megapixels_is_drawn():
     large = scored.shrunk(picture(9_000, 12_000))
     assert large.image.shape == (360, 480, 3)

@@ -67,6 +67,7 @@ def test_the_command_prints_one_row_a_network(capsys):
     assert row.startswith("| `segformer_b0` | 3 719 027 |")
 
 
+@pytest.mark.slow
 def test_the_compilation_of_a_step_is_timed():
     assert model_table.compile_seconds("deeplabv3_mobilenet_v2_dm05", size=32) > 0
 

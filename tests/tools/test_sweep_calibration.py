@@ -62,6 +62,15 @@ def test_the_classes_of_the_test_must_be_asked_for(workdir):
             sweep_calibration.check_classes(config, "validation")
 
 
+def test_places_other_than_pixels_are_not_swept(tmp_path):
+    protocol = {**PROTOCOL, "compare_at": "resized"}
+    config = spnet_config(total_steps=1, evals__val__protocol=protocol)
+    scores = train.train(config, str(tmp_path))["val"]
+    assert 0 <= scores["mean_iou"] <= 1
+    with pytest.raises(ConfigError, match="compare_at='picture'"):
+        sweep_calibration.sweep(str(tmp_path), classes="unseen")
+
+
 def test_runs_of_other_methods_have_no_gamma(tmp_path):
     config = make_config()
     workfolder.claim(config, str(tmp_path), inputs.make_dataset(config).labels)

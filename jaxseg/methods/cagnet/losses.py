@@ -161,6 +161,8 @@ def critic_loss(
         "cross_entropy": classification,
         "generated_cross_entropy": entropy,
     }
+    if gan == "wgan_gp":
+        metrics["gradient_penalty"] = jnp.asarray(penalty, jnp.float32)
     return loss, metrics
 
 

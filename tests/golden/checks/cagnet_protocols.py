@@ -17,8 +17,8 @@ def multiscale_fusion(case: Case) -> None:
         scales=(1.0, 0.5, 0.75), flip=False, rule="maximum", align_corners=False
     )
     protocol(lambda x: seen.append(x) or x, image, sizes, fill=(0, 0, 0))
-    case.close("image_50", seen[1], atol=1e-5)
-    case.close("image_75", seen[2], atol=1e-5)
+    case.close("image_50", seen[1], atol=1e-5, rtol=1e-5)
+    case.close("image_75", seen[2], atol=1e-5, rtol=1e-5)
 
     largest = None
     shape = case["feat_100"].shape[1:3]
@@ -28,4 +28,4 @@ def multiscale_fusion(case: Case) -> None:
         new_size = np.broadcast_to(shape, size.shape)
         same = resize_within(features, size, new_size, shape, align_corners=False)
         largest = combine(largest, same, "maximum")
-    case.close("feat_max", largest, atol=1e-5)
+    case.close("feat_max", largest, atol=1e-5, rtol=1e-5)

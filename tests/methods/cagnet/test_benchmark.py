@@ -36,6 +36,8 @@ def test_the_arithmetic_of_the_published_generator():
 def test_the_loop_over_classes_finds_our_loss(torch):
     sets = synthesis.one_map()
     assert sets.fits and (np.bincount(sets.labels) == 256).all()
+    sets = synthesis.many_maps(1, 24)
+    assert sets.fits  # so that the losses are compared, too
     (ours, *theirs) = synthesis.mmd_lines(sets, repeats=1, with_torch=True)
     assert ours["ratio"] == 1 and [line["ratio"] > 0 for line in theirs] == [True] * 3
     solve = synthesis.torch_loops(sets)["torch, loop over classes"]

@@ -36,6 +36,7 @@ def pairs_of(ours, key, batch=BATCH):
     return jax.jit(ours.pairs)(key, batch)
 
 
+@pytest.mark.slow
 def test_it_learns_the_transforms_that_it_is_shown():
     ours = method()
     state = ours.init(jax.random.key(0), BATCH)

@@ -119,6 +119,7 @@ def test_forms_that_disagree_are_refused(monkeypatch):
         contrast._answers(forms, SMALL, 1)
 
 
+@pytest.mark.slow
 def test_the_sampler_and_the_memory_are_measured():
     lines = [
         *contrast.sampler_lines((2, 16, 32), 3, repeats=1),
@@ -150,6 +151,7 @@ def pico_config(**changes):
     return make_config(method=method | changes)
 
 
+@pytest.mark.slow
 def test_steps_without_and_with_contrast_are_compared(monkeypatch):
     monkeypatch.setattr(train_step, "ENOUGH_ANCHORS", 16)
     lines = list(train_step.compare(pico_config(), steps=2))
@@ -170,6 +172,7 @@ def test_a_config_runs_on_embedded_scenes_of_its_crop():
     assert dataset.source("train")[0]["image"].shape == (*config["data"]["crop"], 3)
 
 
+@pytest.mark.slow
 def test_a_step_of_few_anchors_is_not_timed():
     with pytest.raises(SystemExit, match="fewer than 900"):
         list(train_step.compare(pico_config(), steps=1))

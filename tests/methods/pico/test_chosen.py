@@ -232,6 +232,7 @@ def test_chunks_of_other_sizes_give_the_same(monkeypatch):
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_jit_equals_eager():
     anchors, labels, banks = random_inputs()
     inputs = (anchors[:, :5], labels[:, :5], banks)
@@ -285,6 +286,7 @@ def test_less_than_a_column_a_class_is_an_error():
         contrast(anchors, labels, banks, ExampleRule(bank_columns=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mix_pairs", MIX_PAIRS)
 def test_no_matrix_of_anchors_and_columns_is_stored(mix_pairs, monkeypatch):
     monkeypatch.setattr(chosen, "CHUNK", 64)

@@ -118,7 +118,14 @@ def test_one_and_eight_devices_agree_through_the_network(batch):
     )
 
 
-@pytest.mark.parametrize("contrast_set", ["batch", "memory", "both"])
+@pytest.mark.parametrize(
+    "contrast_set",
+    [
+        pytest.param("batch", marks=pytest.mark.slow),
+        pytest.param("memory", marks=pytest.mark.slow),
+        "both",
+    ],
+)
 def test_contrast_begins_after_the_warm_up(batch, contrast_set):
     def after(steps):
         return steps_on(1, batch, steps, method__contrast_set=contrast_set)
@@ -142,7 +149,12 @@ def test_the_first_contrast_with_an_empty_memory_is_zero(batch):
 
 
 @pytest.mark.parametrize(
-    "sizes", [dict(), dict(method__region_size=0), dict(method__pixel_size=0)]
+    "sizes",
+    [
+        dict(),
+        pytest.param(dict(method__region_size=0), marks=pytest.mark.slow),
+        pytest.param(dict(method__pixel_size=0), marks=pytest.mark.slow),
+    ],
 )
 def test_stopping_and_resuming_equals_not_stopping_with_the_memory(
     tmp_path, monkeypatch, sizes
@@ -174,6 +186,7 @@ def runs(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_with_eight_devices_keeps_its_memory(runs):
     config, workdir, _ = runs["pico"]
     _, state = restored(config | {"num_devices": 8}, workdir)
@@ -196,6 +209,7 @@ def test_a_run_scores_the_same_with_the_other_config(runs, tmp_path, trained, ot
     assert scores["val"]["mean_iou"] != others["val"]["mean_iou"]
 
 
+@pytest.mark.slow
 @BOTH_WAYS
 def test_a_run_can_start_from_the_other(runs, tmp_path, trained, other):
     source, workdir, _ = runs[trained]
@@ -277,7 +291,9 @@ def test_the_step_is_traced_once(tmp_path, monkeypatch):
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("contrast_set", ["batch", "memory", "both"])
 def test_labels_of_nothing_or_of_one_class_give_a_finite_step(
     batch, contrast_set, dtype

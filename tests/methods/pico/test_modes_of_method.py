@@ -148,6 +148,7 @@ def similarities(embeddings, labels):
     return np.mean(cosines[same]), np.mean(cosines[~same])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

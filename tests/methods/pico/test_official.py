@@ -237,6 +237,7 @@ def test_of_more_picks_than_slots_the_last_are_written():
     np.testing.assert_array_equal(after.pixel.values[1, :, 0], [2, 3])
 
 
+@pytest.mark.slow
 def test_jit_equals_eager(anchors, memory):
     eager = official.contrast(*anchors, memory, **TEMPERATURES)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5)

@@ -35,6 +35,7 @@ def program(config, batch):
     return state.params, step.as_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variant", "weights"),
     [

@@ -44,6 +44,7 @@ def test_an_unknown_depth_is_refused():
         stage_shapes(DRN(50), (1, 32, 32, 3))
 
 
+@pytest.mark.slow
 def test_recomputing_blocks_changes_nothing():
     assert_gradients_survive_remat(TINY, normal(2, 16, 24, 3))
 

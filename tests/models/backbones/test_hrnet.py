@@ -78,10 +78,12 @@ def test_an_unknown_fusion_is_refused():
         stage_shapes(SMALL.clone(fusion="linear"), (1, 32, 32, 3))
 
 
+@pytest.mark.slow
 def test_recomputing_exchanges_changes_nothing():
     small = HRNet(4, (1,), blocks=1, stem_width=4)
     assert_gradients_survive_remat(small, normal(2, 17, 24, 3))
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_the_truth():
     assert_half_precision_is_near(SMALL, normal(1, 33, 40, 3))

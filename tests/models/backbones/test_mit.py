@@ -52,6 +52,7 @@ def test_half_precision_reaches_the_stages_and_not_the_parameters(image):
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_recomputing_blocks_changes_nothing(image, variables):
     """Drop path included: the same branches fall out."""
     remat = TINY.clone(remat=True)
@@ -66,6 +67,7 @@ def test_recomputing_blocks_changes_nothing(image, variables):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(plain))
 
 
+@pytest.mark.slow
 def test_evaluation_needs_no_key_and_training_without_drop_path_neither(
     image, variables
 ):
@@ -88,6 +90,7 @@ def test_drop_path_grows_from_none_to_its_rate(image):
     np.testing.assert_allclose(list(rates.values()), np.arange(8) / 10)
 
 
+@pytest.mark.slow
 def test_examples_do_not_see_each_other(image, variables):
     both = TINY.apply(variables, image, train=False)
     alone = TINY.apply(variables, image[1:], train=False)

@@ -34,10 +34,12 @@ def test_parameter_count_is_the_published_one(width, total):
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == total
 
 
+@pytest.mark.slow
 def test_gradients_survive_remat(monkeypatch):
     monkeypatch.setattr(mobilenet_v1, "STAGES", mobilenet_v1.STAGES[:2])
     assert_gradients_survive_remat(MobileNetV1(), IMAGE)
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_the_truth():
     assert_half_precision_is_near(MobileNetV1(width=0.25), IMAGE)

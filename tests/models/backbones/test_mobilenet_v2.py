@@ -60,6 +60,7 @@ def test_half_precision_is_near_the_truth(monkeypatch):
     assert_half_precision_is_near(MobileNetV2(), IMAGE)
 
 
+@pytest.mark.slow
 def test_gradients_survive_remat(monkeypatch):
     monkeypatch.setattr(mobilenet_v2, "STAGES", mobilenet_v2.STAGES[:2])
     assert_gradients_survive_remat(MobileNetV2(last_features=64), IMAGE)

@@ -26,6 +26,7 @@ def test_stages_stop_shrinking_at_the_output_stride(output_stride, sizes):
     assert shapes == [(2, size, size, d) for size, d in wanted]
 
 
+@pytest.mark.slow
 def test_an_early_stage_is_one_more_and_changes_no_other():
     def outputs(method, *args):
         return jax.jit(functools.partial(method, train=False))(*args)
@@ -64,11 +65,13 @@ def test_a_block_that_gives_up_its_stride_is_dilated(output_stride, expected):
     assert dilations == expected
 
 
+@pytest.mark.slow
 def test_gradients_survive_remat(monkeypatch):
     plain, _, (squeezing, *_), *_ = mobilenet_v3.STAGES
     monkeypatch.setattr(mobilenet_v3, "STAGES", (plain, (squeezing,)))
     assert_gradients_survive_remat(MobileNetV3Large(), IMAGE)
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_the_truth():
     assert_half_precision_is_near(MobileNetV3Large(), IMAGE)

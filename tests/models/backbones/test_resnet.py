@@ -156,6 +156,7 @@ def test_the_stem_may_come_first_among_the_stages():
     assert shapes[1:] == stage_shapes(ResNet(18), image)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

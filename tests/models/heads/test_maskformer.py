@@ -103,6 +103,7 @@ def test_masks_are_enlarged_before_the_sigmoid():
     np.testing.assert_allclose(ours[0, 0, :, 0], wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_remat_changes_neither_parameters_nor_gradients(variables):
     """With dropout, whose draws the backward pass has to repeat."""
 

@@ -76,6 +76,7 @@ def test_b0_computes_what_hugging_face_does(b0, image):
     assert max(differences(theirs, model, variables, image)) < 1e-5
 
 
+@pytest.mark.slow
 def test_b2_computes_what_hugging_face_does(transformers, image):
     theirs = hugging_face(transformers, features=768, **B2)
     small = image[:, :48, :33]
