@@ -36,10 +36,11 @@ def scores(
 
     Returns:
         class_iou, class_accuracy, class_share (of the labelled pixels) float64 [C], and
-        the floats mean_iou, pixel_accuracy, mean_accuracy, frequency_weighted_iou (NaN
-        where nothing is labelled). Given seen and unseen ids, also each of these floats
-        over their classes in the same matrix and the harmonic mean of the two:
-        seen_iou, unseen_iou, harmonic_iou, seen_pixel_accuracy, ...
+        the floats mean_iou, pixel_accuracy, mean_accuracy (NaN where nothing is
+        labelled) and frequency_weighted_iou (a sum: 0 there). Given seen and unseen
+        ids, also each of these floats over their classes in the same matrix and the
+        harmonic mean of the two: seen_iou, unseen_iou, harmonic_iou,
+        seen_pixel_accuracy, ...
 
     Raises:
         ValueError: if the matrix is not integer or has fewer columns than rows, or only
@@ -126,7 +127,7 @@ def _averages(
         "mean_iou": mean(iou),
         "pixel_accuracy": float(_ratio(right, labelled, np.nan)),
         "mean_accuracy": mean(accuracy),
-        "frequency_weighted_iou": float(weighted.sum()) if confusion.any() else np.nan,
+        "frequency_weighted_iou": float(weighted.sum()),
     }
 
 

@@ -70,7 +70,7 @@ def test_perfect_prediction_scores_one():
 def test_no_labelled_pixel_gives_nan_without_a_warning(recwarn):
     scores = iou.scores(np.zeros((3, 3), np.int64), seen=(0,), unseen=(1, 2))
     assert np.isnan(scores["mean_iou"]) and np.isnan(scores["pixel_accuracy"])
-    assert np.isnan(scores["frequency_weighted_iou"])
+    assert scores["frequency_weighted_iou"] == 0
     assert scores["harmonic_iou"] == 0
     assert not recwarn.list
 

@@ -16,7 +16,8 @@ def multiscale_fusion(case: Case) -> None:
     protocol = MultiScale(
         scales=(1.0, 0.5, 0.75), flip=False, rule="maximum", align_corners=False
     )
-    protocol(lambda x: seen.append(x) or x, image, sizes, fill=(0, 0, 0))
+    fill = (0,) * image.shape[-1]
+    protocol(lambda x: seen.append(x) or x, image, sizes, fill=fill)
     case.close("image_50", seen[1], atol=1e-5, rtol=1e-5)
     case.close("image_75", seen[2], atol=1e-5, rtol=1e-5)
 
