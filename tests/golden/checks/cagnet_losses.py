@@ -24,9 +24,9 @@ IGNORE = 255
 
 def recon_losses(case: Case) -> None:
     """All kinds of the content loss, with their gradients to generated features."""
-    predict, target, gt = case["predict"], case["target"], case["gt"]
+    predict, target, gt = (jnp.asarray(case[n]) for n in ("predict", "target", "gt"))
     same = np.array_equal(predict, target)
-    num_classes = int(gt[gt != IGNORE].max(initial=0)) + 1
+    num_classes = int(case["gt"][case["gt"] != IGNORE].max(initial=0)) + 1
     key = jax.random.key(0)
     for kind, name in _CONTENT.items():
         content = losses.Content(kind=kind, slots=gt.size)
@@ -34,7 +34,7 @@ def recon_losses(case: Case) -> None:
         def loss(generated, content=content):
             return content(key, generated, target, gt, num_classes=num_classes)
 
-        value, gradient = jax.value_and_grad(loss)(jnp.asarray(predict))
+        value, gradient = jax.jit(jax.value_and_grad(loss))(predict)
         if same and kind.startswith("mmd"):
             # The root of rounding errors: only its size means something.
             assert abs(float(value)) < 3e-3 and np.isfinite(gradient).all()
@@ -162,7 +162,7 @@ def cagnet_step1(case: Case) -> None:
             gan="l1",
         )
 
-    (loss, told), of_d = jax.value_and_grad(of_critic, has_aux=True)(critic)
+    (loss, told), of_d = jax.jit(jax.value_and_grad(of_critic, has_aux=True))(critic)
     value = {"atol": 1e-4, "rtol": 1e-4}
     case.close("loss_D", loss, **value)
     case.close("loss_D_real", told["discriminator_real"], **value)
@@ -181,9 +181,8 @@ def cagnet_step1(case: Case) -> None:
 
     given = {name: maps[name] for name in ("100", "50", "75")}
     case.close("feat_max", largest(list(given.values())), atol=1e-5)
-    loss, (of_maps, of_kl) = jax.value_and_grad(of_encoder, argnums=(0, 1))(
-        given, divergence
-    )
+    of_both = jax.jit(jax.value_and_grad(of_encoder, argnums=(0, 1)))
+    loss, (of_maps, of_kl) = of_both(given, divergence)
     case.close("loss_B", loss, **value)
     case.close("loss_B_KLD", weights.encoder_divergence * divergence, **value)
     case.close("loss_B_cls", weights.encoder_real * told["cross_entropy"], **value)
@@ -191,7 +190,9 @@ def cagnet_step1(case: Case) -> None:
         case.close(f"gradB_feat_{name}", gradient, atol=1e-3, rtol=1e-3)
     case.close("gradB_kld", of_kl, atol=1e-3, rtol=1e-3)
 
-    (loss, told_g), of_g = jax.value_and_grad(of_generator, has_aux=True)(generator)
+    (loss, told_g), of_g = jax.jit(jax.value_and_grad(of_generator, has_aux=True))(
+        generator
+    )
     case.close("loss_G", loss, **value)
     passed = weights.generator_adversarial * told_g["passed_for_real"]
     case.close("loss_G_GAN", passed, **value)
