@@ -5,7 +5,8 @@
         --workdir runs/cagnet_coco
 
 runs the stages one after the other: `:step1` on seen classes, `:mixed` also on
-synthesised features, `:st` with pseudo labels, `:st_mixed` both. A stage by itself is
+synthesised features, `:st` with pseudo labels, `:st_mixed` as `:mixed`. A stage by
+itself is
 
     python -m jaxseg.main --config configs/cagnet_coco_stuff.py:mixed \
         --workdir runs/cagnet_coco/mixed --config.init_from=runs/cagnet_coco/step1
@@ -114,6 +115,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             critic_real=1.0,
             critic_generated=0.0,
             critic_adversarial=1.0,
+            critic_penalty=10.0,  # read with gan="wgan_gp"
             encoder_divergence=100.0,
             encoder_real=0.5,
             generator_adversarial=1.0,
@@ -192,6 +194,7 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
     method = config.method
     if word in ("mixed", "st_mixed"):
         is_first = word == "mixed"
+        config.every.evaluate = 500  # unseen classes come within few steps
         config.total_steps = 3_000 if is_first else 5_000
         method.trains_encoder = False
         method.weights.critic_real = 0.75

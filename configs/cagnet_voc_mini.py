@@ -5,7 +5,7 @@
         --workdir runs/cagnet --stages step1,mixed
 
 trains on seen classes (`:step1`), then also on synthesised features (`:mixed`); `:st`
-and `:st_mixed` go on with pseudo labels. A stage by itself is
+goes on with pseudo labels, `:st_mixed` as `:mixed`. A stage by itself is
 
     python -m jaxseg.main --config configs/cagnet_voc_mini.py:mixed \
         --workdir runs/cagnet/mixed --config.init_from=runs/cagnet/step1
@@ -102,6 +102,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             critic_real=1.0,
             critic_generated=0.0,
             critic_adversarial=1.0,
+            critic_penalty=10.0,  # read with gan="wgan_gp"
             encoder_divergence=100.0,
             encoder_real=0.5,
             generator_adversarial=1.0,
@@ -191,7 +192,11 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
     elif word == "st":
         config.total_steps = 150
         method.pseudo_labels = dict(
-            name="jaxseg.ops.pseudo_labels:PseudoLabels", top_p=1, min_probability=0.0
+            name="jaxseg.ops.pseudo_labels:PseudoLabels",
+            top_p=1,
+            min_probability=0.0,
+            calibration=0.0,
+            consistency=False,
         )
         method.weights.critic_real = 0.75
         method.weights.critic_generated = 0.25

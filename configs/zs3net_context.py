@@ -128,10 +128,9 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
         config.data.train_images = "ignore_unseen"
         config.init_from = "runs/zs3/generator"
     elif word == "graph":
-        if config.method.stage != "generator":
-            raise ValueError("graph context belongs to the variant 'generator,graph'")
-        config.method.graph_context = True
-        config.total_steps = 60_000  # about 100 epochs
+        if config.method.stage == "generator":
+            config.method.graph_context = True
+            config.total_steps = 60_000  # about 100 epochs
     elif word == "cagnet":
         config.data.classes = 33
         config.data.background = False

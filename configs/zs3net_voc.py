@@ -127,9 +127,7 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
         config.data.train_images = "ignore_unseen"
         config.init_from = "runs/zs3/generator"
     elif word == "graph":
-        if config.method.stage != "generator":
-            raise ValueError("graph context belongs to the variant 'generator,graph'")
-        config.method.graph_context = True
+        config.method.graph_context = config.method.stage == "generator"
     elif word == "spnet":
         config.data.background = False
         config.data.unseen = "voc12_15_5"

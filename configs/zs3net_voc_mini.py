@@ -133,9 +133,7 @@ def apply(config: ml_collections.ConfigDict, word: str) -> None:
         config.schedule.peak = 3e-4
         config.init_from = "runs/zs3/generator"
     elif word == "graph":
-        if config.method.stage != "generator":
-            raise ValueError("graph context belongs to the variant 'generator,graph'")
-        config.method.graph_context = True
+        config.method.graph_context = config.method.stage == "generator"
     elif word == "zs3":
         config.data.background = True
         config.data.train_images = "purge_unseen"

@@ -1,7 +1,10 @@
 """The architecture is a table of rows; a module imports from rows above its own."""
 
 import ast
+import importlib
 import pathlib
+
+from jaxseg.methods.base import Method
 
 ROOT = pathlib.Path(__file__).parent.parent / "jaxseg"
 ROWS = (
@@ -114,3 +117,16 @@ def test_torch_and_tensorflow_are_imported_nowhere():
             tops = {name.split(".")[0] for name in names}
             assert "tensorflow" not in tops, module
             assert "torch" not in tops or module.startswith("pretrained."), module
+
+
+def test_methods_inherit_from_the_seam_alone():
+    names = [module for module in all_modules() if module.startswith("methods.")]
+    for name in names:
+        importlib.import_module(f"jaxseg.{name}")
+    ours = [c for c in Method.__subclasses__() if c.__module__.startswith("jaxseg.")]
+    assert len(ours) > 5
+    for method in ours:
+        below = [
+            c for c in method.__subclasses__() if c.__module__.startswith("jaxseg")
+        ]
+        assert not below, f"{method.__name__} is a method, and {below} inherit from it"

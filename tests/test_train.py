@@ -477,6 +477,7 @@ def test_learning_from_nothing_is_said():
     (message,) = method.warnings(20, 100, {"loss": 0.0, "cross_entropy": 0.0})
     assert "nothing was learnt" in message
     assert not method.warnings(20, 100, {"loss": 1e-9, "cross_entropy": 1e-9})
+    assert method.warnings(21, 100, {"cross_entropy": 0.0}) == (message,)  # said once
 
 
 class Studious(Supervised):

@@ -40,12 +40,17 @@ def test_the_first_stage_is_the_default_and_order_does_not_matter(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "wrong", ["generators", "segmentation,generator", "graph", "self_training,graph"]
-)
+@pytest.mark.parametrize("wrong", ["generators", "segmentation,generator"])
 def test_variants_that_say_nothing_or_two_things_are_refused(name, wrong):
-    with pytest.raises(ValueError, match="use words of|belongs to the variant"):
+    with pytest.raises(ValueError, match="use words of"):
         read(name, wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graph_context_is_a_word_for_all_stages_and_of_the_generators_alone(name):
+    for stage in ("segmentation", "self_training"):
+        assert read(name, stage, "graph") == read(name, stage)
+    assert read(name, "generator", "graph")["method"]["graph_context"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -159,21 +159,30 @@ class Method:
     ) -> tuple[str, ...]:
         """Says what a user should hear about a log line's metrics.
 
-        By default that there is nothing to learn, where the cross entropy is 0.
+        By default that there is nothing to learn, where the cross entropy is 0, and
+        that self-training has labelled nothing. A text is said once a run: numbers that
+        change from line to line do not belong in it.
 
         Args:
             step: the last of the line.
             total_steps: of the run.
             means: metrics of the line's steps, averaged.
         """
-        del total_steps
-        if means.get("cross_entropy", 1.0) != 0.0:
-            return ()
-        return (
-            f"the cross entropy up to step {step} is exactly 0: no picture had a "
-            "labelled pixel, and nothing was learnt. Does the split have masks "
-            "(config.data.split, config.data.supervision)?",
-        )
+        del step, total_steps
+        if means.get("cross_entropy", 1.0) == 0.0:
+            return (
+                "the cross entropy is exactly 0: no picture had a labelled pixel, and "
+                "nothing was learnt. Does the split have masks (config.data.split, "
+                "config.data.supervision)?",
+            )
+        if self.self_training and means.get("pseudo_labelled", 1.0) == 0.0:
+            return (
+                "no unlabelled pixel was taken for an unseen class, so self-training "
+                "goes on as the stage before: begin from a run that predicts unseen "
+                "classes (config.init_from), or take more of its predictions "
+                "(pseudo_percent or pseudo_labels of config.method)",
+            )
+        return ()
 
     def forward(
         self,

@@ -6,7 +6,7 @@ Read `SPNet.loss` first, then `seen_cross_entropy` (unseen classes take no part)
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -22,7 +22,7 @@ from jaxseg.models.heads.word_vectors import (
     WordVectorClassifier,
     with_class_vectors,
 )
-from jaxseg.ops.pseudo_labels import PseudoLabels
+from jaxseg.ops.pseudo_labels import PseudoLabels, share_labelled
 from jaxseg.ops.scales import labels_at, largest, shrink
 from jaxseg.state import TrainState
 
@@ -101,7 +101,7 @@ class SPNet(base.Method):
         ]
         labels, taught, metrics = batch["label"], self.labels.seen, {}
         if self.pseudo_labels is not None:
-            labels, share = self._completed(state, batch, maps[0].shape[1:3])
+            labels, share = self._completed(state, batch)
             taught = (*self.labels.seen, *self.labels.unseen)
             metrics = {"pseudo_labelled": share}
         first, *_ = losses = multiscale_losses(maps, labels, taught)
@@ -113,33 +113,20 @@ class SPNet(base.Method):
         return self.pseudo_labels is not None
 
     def _completed(
-        self, state: TrainState, batch: base.Batch, size: tuple[int, int]
+        self, state: TrainState, batch: base.Batch
     ) -> tuple[jax.Array, jax.Array]:
         """Labels [B, h, w] with pseudo labels, and the unlabelled pixels' share."""
         assert self.pseudo_labels is not None
-        labels = labels_at(batch["label"].astype(jnp.int32), size)
-        completed = self.pseudo_labels(
-            lambda image: self._outputs(state.params, state, image).coarse,
-            batch["image"],
-            labels,
-            _is_among(self.labels.unseen, self.labels.num_classes) > 0,
-        )
-        unlabelled = (labels < 0) | (labels >= self.labels.num_classes)
-        gained = jnp.sum(completed != labels)
-        return completed, gained / jnp.maximum(jnp.sum(unlabelled), 1)
 
-    def warnings(
-        self, step: int, total_steps: int, means: Mapping[str, float]
-    ) -> tuple[str, ...]:
-        """Also says if self-training found no pixel of an unseen class."""
-        nothing_learnt = super().warnings(step, total_steps, means)
-        if nothing_learnt or means.get("pseudo_labelled", 1.0) > 0:
-            return nothing_learnt
-        return (
-            f"no unlabelled pixel up to step {step} was taken for an unseen class, so "
-            "self-training goes on as before: raise calibration or top_p of "
-            "config.method.pseudo_labels",
-        )
+        def predict(image: jax.Array) -> jax.Array:
+            return self._coarse(state, image)
+
+        size = jax.eval_shape(predict, batch["image"]).shape[1:3]
+        labels = labels_at(batch["label"].astype(jnp.int32), size)
+        is_unseen = _is_among(self.labels.unseen, self.labels.num_classes) > 0
+        completed = self.pseudo_labels(predict, batch["image"], labels, is_unseen)
+        share = share_labelled(labels, completed, self.labels.num_classes)
+        return completed, share
 
     def apply_gradients(
         self, state: TrainState, grads: Any, optimizers: Any = None
@@ -164,16 +151,17 @@ class SPNet(base.Method):
 
     def logits(self, state: TrainState, batch: base.Batch) -> jax.Array:
         """The largest logits [B, H, W, C] of the scales, before any calibration."""
-        image = batch["image"]
+        _, height, width, _ = batch["image"].shape
+        coarse = self._coarse(state, batch["image"])
+        return self.segmentor.enlarge(coarse, (height, width))
+
+    def _coarse(self, state: TrainState, image: jax.Array) -> jax.Array:
+        """The largest logits of the scales before their enlargement, [B, h, w, C]."""
         outputs = [
             self._outputs(state.params, state, shrink(image, scale))
             for scale in self.predict_scales
         ]
-        if self.predict_scales == (1.0,):
-            return outputs[0].logits
-        _, height, width, _ = image.shape
-        coarse = largest([output.coarse for output in outputs])
-        return self.segmentor.enlarge(coarse, (height, width))
+        return largest([output.coarse for output in outputs])
 
     def scores(self, logits: jax.Array) -> jax.Array:
         """What is predicted from logits [..., C]; see `predict`."""

@@ -33,9 +33,8 @@ class PseudoLabels:
     def __post_init__(self):
         if self.top_p < 1 or not 0 <= self.min_probability < 1:
             raise ValueError(
-                f"pseudo_labels.top_p={self.top_p} with min_probability="
-                f"{self.min_probability} would label nothing: give at least 1, and a "
-                "probability below 1"
+                "pseudo_labels.top_p is a number of ranks from 1 and min_probability "
+                f"from 0 to below 1, got {self.top_p} and {self.min_probability}"
             )
         if not 0 <= self.calibration <= 1:
             raise ValueError(
@@ -136,3 +135,17 @@ def ranked(logits: jax.Array, unseen: jax.Array, calibration: float) -> jax.Arra
     if not calibration:
         return logits
     return jax.nn.softmax(logits) - calibration * ~unseen
+
+
+def share_labelled(before: jax.Array, after: jax.Array, num_classes: int) -> jax.Array:
+    """The share of unlabelled pixels that got a class, []; 1 where there were none.
+
+    Args:
+        before: [...] ids of classes; all others are unlabelled pixels.
+        after: [...] the same with pseudo labels.
+        num_classes: C.
+    """
+    num_before, num_after = (
+        jnp.sum((labels < 0) | (labels >= num_classes)) for labels in (before, after)
+    )
+    return 1.0 - num_after / jnp.maximum(num_before, 1)

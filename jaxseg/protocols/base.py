@@ -67,6 +67,19 @@ class Protocol:
         """
         raise NotImplementedError
 
+    def shown(self, image: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What a network is shown, of which windows or mirror images may be made.
+
+        Args:
+            image: as for `__call__`.
+            size: likewise.
+
+        Returns:
+            [B, h, w, 3] canvases and the sizes [B, 2] of the pictures in them; by
+            default those given.
+        """
+        return image, size
+
     def class_ids(
         self, network: Network, image: jax.Array, size: jax.Array, *, fill: Colour
     ) -> jax.Array:

@@ -205,8 +205,7 @@ class Resized(base.Protocol):
             ids = _pick(ids, middles * side // (2 * wanted), axis + 1)
         return ids
 
-    def _logits(self, network, image, size, fill) -> tuple[jax.Array, jax.Array]:
-        """The inner protocol's, on the resized pictures' canvas, and their sizes."""
+    def shown(self, image: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array]:
         if not self.canvas:
             raise ValueError("Resized has no canvas yet: call fit(sizes) on the host")
         new_size = self.resized(size)
@@ -217,6 +216,11 @@ class Resized(base.Protocol):
             image = resize.resize_within(
                 image, size, new_size, self.canvas, align_corners=self.align_corners
             )
+        return image, new_size
+
+    def _logits(self, network, image, size, fill) -> tuple[jax.Array, jax.Array]:
+        """The inner protocol's, on the resized pictures' canvas, and their sizes."""
+        image, new_size = self.shown(image, size)
         return self.inner(network, image, new_size, fill=fill), new_size
 
     def _taps(self, side, size, axis: int, pixels) -> resize.Taps:

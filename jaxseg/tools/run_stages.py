@@ -22,7 +22,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_dict, config_flags
 
-from jaxseg import command, reporting, train, workfolder
+from jaxseg import command, evaluate, reporting, sharding, train, workfolder
 from jaxseg import config as config_lib
 from jaxseg.config import ConfigError
 from jaxseg.data import inputs, zero_shot
@@ -183,8 +183,10 @@ def check(stages: Sequence[Stage]) -> None:
     """
     for stage in stages:
         config_lib.check(stage.config)
-        labels = inputs.make_dataset(stage.config).labels
+        dataset = inputs.make_dataset(stage.config)
+        labels = dataset.labels
         method = base.from_config(stage.config, labels)
+        check_devices(stage, dataset, method)
         train.check_supervision(stage.config, method)
         zero_shot.protocol(
             stage.config,
@@ -202,6 +204,23 @@ def check(stages: Sequence[Stage]) -> None:
                 "would have begun, is not finished: remove the one, or bring back the "
                 "other"
             )
+
+
+def check_devices(stage: Stage, dataset: inputs.Dataset, method: base.Method) -> None:
+    """Refuses batches and evaluations that a stage could not begin with.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    if is_finished(stage):
+        return
+    mesh = sharding.make_mesh(stage.config.get("num_devices", 0))
+    sharding.check_batch_size(
+        stage.config["data"]["batch_size"],
+        mesh,
+        key=f"config.data.batch_size of the stage {stage.name!r}",
+    )
+    evaluate.make_evaluator(stage.config, dataset, method, mesh)
 
 
 def note_moved(stage: Stage) -> None:

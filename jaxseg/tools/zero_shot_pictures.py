@@ -201,24 +201,18 @@ def look_at_unseen(trained: Trained, *, num: int = 8) -> list[Look]:
 
 
 def _look(trained: Trained, image: np.ndarray, truth: np.ndarray) -> Look:
-    """What a network makes of one picture, which lies on a canvas as in prediction."""
-    height, width = truth.shape
-    canvas = inference.canvas_for(
-        (height, width),
-        trained.canvases,
-        align_corners=trained.method.segmentor.align_corners,
-    )
-    padding = ((0, canvas[0] - height), (0, canvas[1] - width))
-    padded = np.pad(image, (*padding, (0, 0)), mode="edge")
-    label = np.pad(
-        truth.astype(np.int32), padding, constant_values=trained.labels.ignore
-    )
+    """What a network makes of one picture, which it is shown as in prediction."""
+    canvas, size = shown_in_prediction(trained, image)
+    label = np.full(canvas.shape[:2], trained.labels.ignore, np.int32)
+    rows = np.arange(size[0]) * truth.shape[0] // size[0]
+    columns = np.arange(size[1]) * truth.shape[1] // size[1]
+    label[: size[0], : size[1]] = truth[rows][:, columns]
     found = jax.device_get(
-        describe(trained.state, padded[None], label[None], method=trained.method)
+        describe(trained.state, canvas[None], label[None], method=trained.method)
     )
     _, h, w, _ = found["features"].shape
-    rows, columns = -(-height * h // canvas[0]), -(-width * w // canvas[1])
-    maps = {name: x[0, :rows, :columns] for name, x in found.items()}
+    h, w = -(-size[0] * h // canvas.shape[0]), -(-size[1] * w // canvas.shape[1])
+    maps = {name: x[0, :h, :w] for name, x in found.items()}
     return Look(
         image=image,
         truth=truth,
@@ -228,6 +222,25 @@ def _look(trained: Trained, image: np.ndarray, truth: np.ndarray) -> Look:
         scale_weights=maps.get("scale_weights"),
         error=maps.get("error"),
     )
+
+
+def shown_in_prediction(
+    trained: Trained, image: np.ndarray
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The canvas [h, w, 3] that a network sees of a picture, and the picture's size."""
+    height, width, _ = image.shape
+    canvas = inference.canvas_for(
+        (height, width),
+        trained.canvases,
+        align_corners=trained.method.segmentor.align_corners,
+    )
+    padding = ((0, canvas[0] - height), (0, canvas[1] - width), (0, 0))
+    padded = np.pad(image, padding, mode="edge")
+    own_size = np.array([[height, width]])
+    protocol = trained.predict.protocol.fit(own_size)
+    shown, sizes = protocol.shown(jnp.asarray(padded[None]), jnp.asarray(own_size))
+    new_height, new_width = map(int, sizes[0])
+    return np.asarray(shown[0]), (new_height, new_width)
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -394,10 +407,10 @@ def draw(trained: Trained, looks: Sequence[Look], *, projection: str = "") -> An
     else:
         yield "scales", scales(trained, looks)
         yield "reconstruction", reconstruction(looks)
-    if hasattr(trained.method, "synthesise"):
+    if "generator" in trained.state.params:
         yield "features", features(trained, looks, projection=projection)
     else:
-        logging.info("%s generates no features", type(trained.method).__name__)
+        logging.info("the run has no generator: no generated features")
 
 
 def check_installed(projection: str) -> None:

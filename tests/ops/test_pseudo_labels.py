@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.ops.pseudo_labels import PseudoLabels, pseudo_labels
+from jaxseg.ops.pseudo_labels import PseudoLabels, pseudo_labels, share_labelled
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(2, 6, 5, 7)).astype(np.float32)
@@ -142,3 +142,12 @@ def test_a_prediction_that_depends_on_the_side_is_dropped():
     )
     assert (PseudoLabels()(**options) != 255).all()
     assert (PseudoLabels(consistency=True)(**options) == 255).all()
+
+
+def test_the_share_is_of_unlabelled_pixels():
+    before = jnp.array([[0, 255, -1, 7], [6, 255, 1, 2]])
+    after = jnp.array([[0, 5, -1, 2], [6, 255, 1, 2]])
+    assert share_labelled(before, after, 7) == 0.5
+    assert share_labelled(before, before, 7) == 0
+    labelled = jnp.array([0, 6])
+    assert share_labelled(labelled, labelled, 7) == 1  # nothing was left over

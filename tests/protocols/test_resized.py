@@ -199,3 +199,18 @@ def test_sizes_that_contradict_each_other_are_refused(options, message):
 def test_where_to_compare_must_be_possible(options, message):
     with pytest.raises(ValueError, match=message):
         Resized(**options)
+
+
+def test_what_is_shown_is_what_the_network_gets():
+    images = pictures([(31, 47)])
+    batch, sizes = on_canvases(images, (40, 50))
+    protocol = Resized(short_side=20, multiple=8, step=8).fit(sizes)
+    got = []
+    protocol(lambda x: got.append(x) or x, batch, sizes, fill=FILL)
+    shown, (size,) = protocol.shown(batch, sizes)
+    assert tuple(size) == (20, 47 * 20 // 31)
+    (seen,) = got
+    height, width = size
+    np.testing.assert_array_equal(shown[:, :height, :width], seen[:, :height, :width])
+    own, own_size = MultiScale(scales=(1.0,), flip=False).shown(batch, sizes)
+    assert own is batch and own_size is sizes

@@ -196,6 +196,24 @@ def test_a_mistake_in_the_last_stage_is_found_before_the_first(tmp_path, trained
     assert trained == []
 
 
+def test_a_batch_that_devices_cannot_share_is_found_before_the_first(tmp_path, trained):
+    stages = read(tmp_path)
+    stages[1].config["num_devices"] = 8
+    stages[1].config["data"]["batch_size"] = 4
+    message = "batch_size of the stage 'second' is 4, which 8 devices"
+    with pytest.raises(ConfigError, match=message):
+        run_stages.run(stages, str(tmp_path))
+    assert trained == []
+
+
+def test_an_evaluation_of_no_score_is_found_before_the_first(tmp_path, trained):
+    stages = read(tmp_path)
+    stages[1].config["evals"]["val"]["metrics"] = ("mean_uoi",)
+    with pytest.raises(ConfigError, match="mean_uoi"):
+        run_stages.run(stages, str(tmp_path))
+    assert trained == []
+
+
 def test_the_table_has_zero_shot_scores_first(finished, monkeypatch):
     scores = {"val": {"mean_iou": 0.25, "unseen_iou": None, "seen_iou": 0.5}}
     monkeypatch.setattr(run_stages, "final_scores", lambda stage: scores)

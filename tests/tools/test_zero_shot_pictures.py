@@ -1,5 +1,6 @@
 """What a zero-shot run has learnt as pictures; of a CaGNet that has learnt nothing."""
 
+import dataclasses
 import importlib.util
 import pathlib
 
@@ -13,6 +14,8 @@ from jaxseg import initialization, sharding, train, workfolder
 from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.methods import base
+from jaxseg.ops.scales import labels_at
+from jaxseg.protocols.resized import Resized
 from jaxseg.tools import zero_shot_pictures as pictures
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -170,3 +173,32 @@ def test_a_projection_without_its_package_is_refused_at_once(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match="needs umap-learn"):
         pictures.check_installed("umap")
+
+
+def test_maps_are_of_what_prediction_shows_the_network(trained, looks):
+    protocol = Resized(short_side=16, multiple=8, step=8)
+    predictor = dataclasses.replace(trained.predict, protocol=protocol)
+    small = pictures._look(
+        trained._replace(predict=predictor), looks[0].image, looks[0].truth
+    )
+    canvas, size = pictures.shown_in_prediction(
+        trained._replace(predict=predictor), looks[0].image
+    )
+    assert canvas.shape == (16, 32, 3) and size == (16, 32)
+    context = trained.method.describe(trained.state, {"image": canvas[None]})
+    np.testing.assert_allclose(small.features, context.features[0], atol=1e-6)
+    np.testing.assert_array_equal(
+        small.label, labels_at(looks[0].truth[None, ::2, ::2], small.label.shape)[0]
+    )
+    assert small.prediction.shape == looks[0].truth.shape
+
+
+def test_generated_features_of_zs3net_are_drawn(tmp_path):
+    config = config_lib.load(ROOT / "configs" / "zs3net_voc.py", "generator", "tiny")
+    trained = pictures.load(save_untrained(config, tmp_path))
+    looks = pictures.look_at_unseen(trained, num=1)
+    drawn = dict(pictures.draw(trained, looks, projection="pca"))
+    assert list(drawn) == ["predictions", "features"]
+    ids = np.arange(trained.labels.num_classes)
+    made = trained.method.synthesise(trained.state, jax.random.key(0), ids)
+    assert made.shape == (len(ids), looks[0].features.shape[-1])

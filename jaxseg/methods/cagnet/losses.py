@@ -47,6 +47,11 @@ class Weights:
     generator_content: float = 50.0
     generator_generated: float = 0.0
 
+    def __post_init__(self):
+        values = dataclasses.asdict(self)
+        if min(values.values()) < 0:
+            raise ValueError(f"weights are 0 or more, got {values}")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Content:

@@ -11,13 +11,15 @@ terms, `network.py` the networks, `parts.py` what they are asked.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxseg import sharding
+from jaxseg.data import word_vectors
 from jaxseg.data.labels import IGNORE
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.divergence import standard_normal_divergence
@@ -25,37 +27,27 @@ from jaxseg.methods import base
 from jaxseg.methods.cagnet import losses, options
 from jaxseg.methods.cagnet.label_source import DrawPatches, LabelSource
 from jaxseg.methods.cagnet.losses import Content, Weights
+from jaxseg.methods.cagnet.network import Maps, Seen, Verdict
 from jaxseg.methods.cagnet.parts import Parts
 from jaxseg.methods.cagnet.patch_network import PatchNetwork
 from jaxseg.methods.cagnet.players import joined, patches_of, players, with_patches
 from jaxseg.methods.cagnet.synthesis import Synthesis
-from jaxseg.models.generator import synthesise
+from jaxseg.models.generator import Generator, synthesise
 from jaxseg.models.heads.context import Context
-from jaxseg.ops.pseudo_labels import PseudoLabels
+from jaxseg.ops.pseudo_labels import PseudoLabels, share_labelled
 from jaxseg.ops.scales import labels_at, largest, shrink
 from jaxseg.state import TrainState
 
 
-class Maps(NamedTuple):
-    """What the encoder makes of a batch.
-
-    Attributes:
-        features: [B, h, w, D] of each scale, and their maximum.
-        context: of the full size.
-    """
-
-    features: tuple[jax.Array, ...]
-    context: Context
-
-
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class CaGNet(Parts):
+class CaGNet(base.Method):
     """Zero-shot segmentation by generated features; a stage is a choice of options.
 
     Stages are runs joined by `init_from`: on seen classes (the defaults); "mixed", with
     `synthesis` and without `trains_encoder`; self-training, with `pseudo_labels`.
 
     Attributes:
+        generator: makes features of the head's size.
         critic_optimizer: of classifier and discriminator.
         generator_optimizer: of the generator.
         scales: of the picture in training, the first is 1; also the maximum is learnt
@@ -72,6 +64,7 @@ class CaGNet(Parts):
             prior "pixelcnn" of `synthesis`; None for other priors.
     """
 
+    generator: Generator = dataclasses.field(default_factory=Generator)
     critic_optimizer: optax.GradientTransformation
     generator_optimizer: optax.GradientTransformation
     scales: tuple[float, ...] = (1.0, 0.5, 0.75)
@@ -92,6 +85,22 @@ class CaGNet(Parts):
     @property
     def self_training(self) -> bool:
         return self.pseudo_labels is not None
+
+    @property
+    def parts(self) -> Parts:
+        """The networks, and what they are asked."""
+        return Parts(
+            segmentor=self.segmentor, generator=self.generator, labels=self.labels
+        )
+
+    @property
+    def network(self) -> nn.Module:
+        return self.parts.network
+
+    @property
+    def class_table(self) -> jax.Array:
+        """The word vectors [C, E]."""
+        return jnp.asarray(word_vectors.of(self.labels))
 
     @property
     def label_source(self) -> LabelSource | None:
@@ -153,6 +162,20 @@ class CaGNet(Parts):
             metrics = metrics | {"synthesised_cross_entropy": entropy}
         return state.replace(step=state.step + 1), metrics
 
+    def warnings(
+        self, step: int, total_steps: int, means: Mapping[str, float]
+    ) -> tuple[str, ...]:
+        """Also says if no step without pictures will ever be due."""
+        found = super().warnings(step, total_steps, means)
+        if self.synthesis is None or total_steps >= self.synthesis.interval[0]:
+            return found
+        return (
+            *found,
+            f"none of the {total_steps} steps is followed by steps on synthesised "
+            "features, so unseen classes are not learnt: lower the first of config."
+            f"method.synthesis.interval = {self.synthesis.interval}, or train longer",
+        )
+
     # On pictures.
 
     def seen_step(
@@ -167,38 +190,67 @@ class CaGNet(Parts):
         """
         keys = jax.random.split(key, 5)
         noise_key, generator_key, critic_key, generated_key, content_key = keys
-        penalty_key = jax.random.fold_in(key, 5)
         now = players(state.params)
-        encode, labels = self.encoder_of(state, batch, noise_key)
+        encode, labels, told = self.encoder_of(state, batch, noise_key)
         maps, back_to_encoder = self.linearised(encode, now)
-        real, context = maps.features[0], maps.context
-        label = labels[0]
+        latent = jax.lax.stop_gradient(maps.context.latent)
 
         def generate(params: Any) -> jax.Array:
-            latent = jax.lax.stop_gradient(context.latent)
             return synthesise(
                 self.generator,
                 params,
                 generator_key,
                 self.class_table,
-                label,
+                labels[0],
                 latent,
             )
 
         generated, back_to_generator = jax.vjp(generate, now["generator"])
+        seen = Seen(
+            maps=maps,
+            labels=labels,
+            generated=generated,
+            critic_key=critic_key,
+            generated_key=generated_key,
+            content_key=content_key,
+            penalty_key=jax.random.fold_in(key, 5),
+        )
 
-        def critic_loss(critic: Any) -> tuple[jax.Array, base.Metrics]:
-            judged = self.judge_all(critic, maps.features, critic_key)
-            classification = losses.real_classification(
-                [verdict.logits for verdict in judged], labels
-            )
+        of_critic, of_losses = self.critic_gradient(now["critic"], seen)
+        after = self.updated(state, {"critic": of_critic})
+        met = now if self.update == "simultaneous" else players(after.params)
+        of_generated, more = self.generated_gradient(met["critic"], seen)
+        of_maps, divergence = self.maps_gradient(met["critic"], seen)
+
+        grads = {"generator": back_to_generator(of_generated)[0]}
+        if back_to_encoder is not None:
+            grads["encoder"] = back_to_encoder(of_maps)[0]
+        metrics = (
+            told
+            | of_losses
+            | more
+            | {
+                "loss": of_losses["critic_loss"],
+                "divergence": divergence,
+                "grad_norm": optax.tree.norm({"critic": of_critic, **grads}),
+            }
+        )
+        return self.updated(after, grads), metrics
+
+    def critic_gradient(self, critic: Any, seen: Seen) -> tuple[Any, base.Metrics]:
+        """Of the critic's loss (L_D) to its parameters."""
+        real, label = seen.maps.features[0], seen.labels[0]
+
+        def loss(critic: Any) -> tuple[jax.Array, base.Metrics]:
+            judged, classification = self.judge_seen(critic, seen.maps, seen)
             penalty: jax.Array | float = 0.0
             if self.gan == "wgan_gp":
-                pairs = real, generated, label
-                penalty = self.slope_penalty(critic, *pairs, penalty_key)
+                penalty = self.parts.slope_penalty(
+                    critic, real, seen.generated, label, seen.penalty_key
+                )
             return losses.critic_loss(
                 judged[0],
-                self.judge(critic, generated, generated_key),
+                self.parts.judge(critic, seen.generated, seen.generated_key),
                 classification,
                 label,
                 weights=self.weights,
@@ -206,52 +258,52 @@ class CaGNet(Parts):
                 penalty=penalty,
             )
 
-        of_critic, metrics = jax.grad(critic_loss, has_aux=True)(now["critic"])
-        after = self.updated(state, {"critic": of_critic})
-        met = now if self.update == "simultaneous" else players(after.params)
+        return jax.grad(loss, has_aux=True)(critic)
 
-        def generator_loss(generated: jax.Array) -> tuple[jax.Array, base.Metrics]:
+    def generated_gradient(
+        self, critic: Any, seen: Seen
+    ) -> tuple[jax.Array, base.Metrics]:
+        """Of the generator's loss (L_G) to the generated features."""
+        real, label = seen.maps.features[0], seen.labels[0]
+        num_classes = self.labels.num_classes
+
+        def loss(generated: jax.Array) -> tuple[jax.Array, base.Metrics]:
             return losses.generator_loss(
-                self.judge(met["critic"], generated, generated_key),
+                self.parts.judge(critic, generated, seen.generated_key),
                 self.content(
-                    content_key,
-                    generated,
-                    real,
-                    label,
-                    num_classes=self.labels.num_classes,
+                    seen.content_key, generated, real, label, num_classes=num_classes
                 ),
                 label,
                 weights=self.weights,
                 gan=self.gan,
             )
 
-        of_generated, more = jax.grad(generator_loss, has_aux=True)(generated)
-        grads = {"generator": back_to_generator(of_generated)[0]}
-        metrics = metrics | more
+        return jax.grad(loss, has_aux=True)(seen.generated)
 
-        def encoder_loss(maps: Maps) -> tuple[jax.Array, jax.Array]:
-            judged = self.judge_all(met["critic"], maps.features, critic_key)
-            classification = losses.real_classification(
-                [verdict.logits for verdict in judged], labels
-            )
+    def maps_gradient(self, critic: Any, seen: Seen) -> tuple[Maps, jax.Array]:
+        """Of the encoder's loss (L_B) to its maps, and the divergence in it."""
+        is_class = self.parts.is_class(seen.labels[0])
+
+        def loss(maps: Maps) -> tuple[jax.Array, jax.Array]:
+            _, classification = self.judge_seen(critic, maps, seen)
             context = maps.context
             divergence = standard_normal_divergence(
-                context.mean, context.log_variance, self.is_class(label)
+                context.mean, context.log_variance, is_class
             )
-            loss = losses.encoder_loss(divergence, classification, weights=self.weights)
-            return loss, divergence
+            total = losses.encoder_loss(
+                divergence, classification, weights=self.weights
+            )
+            return total, divergence
 
-        if back_to_encoder is None:
-            _, divergence = encoder_loss(maps)
-        else:
-            of_maps, divergence = jax.grad(encoder_loss, has_aux=True)(maps)
-            grads["encoder"] = back_to_encoder(of_maps)[0]
-        metrics = metrics | {
-            "loss": metrics["critic_loss"],
-            "divergence": divergence,
-            "grad_norm": optax.tree.norm({"critic": of_critic, **grads}),
-        }
-        return self.updated(after, grads), metrics
+        return jax.grad(loss, has_aux=True)(seen.maps)
+
+    def judge_seen(
+        self, critic: Any, maps: Maps, seen: Seen
+    ) -> tuple[list[Verdict], jax.Array]:
+        """What a critic says of the encoder's maps, and [] their classification."""
+        judged = self.parts.judge_all(critic, maps.features, seen.critic_key)
+        logits = [verdict.logits for verdict in judged]
+        return judged, losses.real_classification(logits, seen.labels)
 
     def patch_step(
         self, state: TrainState, label: jax.Array, key: jax.Array
@@ -269,14 +321,16 @@ class CaGNet(Parts):
 
     def encoder_of(
         self, state: TrainState, batch: base.Batch, key: jax.Array
-    ) -> tuple[Any, list[jax.Array]]:
-        """The maps of a batch as a function of the encoder, and the maps' labels."""
-        full_key, *small_keys = jax.random.split(key, len(self.scales))
-        keys = [full_key, *small_keys]
+    ) -> tuple[Any, list[jax.Array], base.Metrics]:
+        """The maps of a batch as a function of the encoder, the maps' labels, metrics.
+
+        The labels are those of the batch, and in self-training also pseudo labels.
+        """
+        keys = list(jax.random.split(key, len(self.scales)))
 
         def encode(encoder: Any) -> Maps:
             contexts = [
-                self.describe_image(
+                self.parts.describe(
                     state, encoder, shrink(batch["image"], scale), noise_key
                 )
                 for scale, noise_key in zip(self.scales, keys, strict=True)
@@ -288,22 +342,24 @@ class CaGNet(Parts):
 
         shapes = jax.eval_shape(encode, players(state.params)["encoder"])
         sizes = [x.shape[1:3] for x in shapes.features]
-        label = labels_at(batch["label"].astype(jnp.int32), sizes[0])
         if self.pseudo_labels is None:
-            return encode, [labels_at(batch["label"], size) for size in sizes]
-        label = self.pseudo_labels(
-            lambda image: self.logits_of(state, image),
+            return encode, [labels_at(batch["label"], size) for size in sizes], {}
+        label = labels_at(batch["label"].astype(jnp.int32), sizes[0])
+        completed = self.pseudo_labels(
+            lambda image: self.parts.logits_of(state, image),
             batch["image"],
             label,
-            self.is_unseen,
+            self.parts.is_unseen,
         )
-        return encode, [labels_at(label, size) for size in sizes]
+        share = share_labelled(label, completed, self.labels.num_classes)
+        labels = [labels_at(completed, size) for size in sizes]
+        return encode, labels, {"pseudo_labelled": share}
 
     def label_of_map(self, state: TrainState, batch: base.Batch) -> jax.Array:
         """The labels of a batch at the size of the features, [B, h, w], else 255."""
         features = jax.eval_shape(self.describe, state, batch).features
         label = labels_at(batch["label"].astype(jnp.int32), features.shape[1:3])
-        return jnp.where(self.is_class(label), label, IGNORE)
+        return jnp.where(self.parts.is_class(label), label, IGNORE)
 
     def linearised(self, encode: Any, now: Mapping[str, Any]) -> tuple[Maps, Any]:
         """The maps, and how a gradient goes back through them; None if it need not."""
@@ -357,7 +413,7 @@ class CaGNet(Parts):
                 label,
                 latent,
             )
-            verdict = self.judge(critic, features, critic_key, inside=True)
+            verdict = self.parts.judge(critic, features, critic_key, inside=True)
             return cross_entropy(verdict.logits, target)
 
         moves_generator = synthesis.generator_weight > 0
@@ -399,3 +455,28 @@ class CaGNet(Parts):
             now[name] = optax.apply_updates(now[name], updates)
         params = {**state.params, **joined(now)}
         return state.replace(params=params, opt_state=opt_state)
+
+    # For a look at what was learnt.
+
+    def describe(self, state: TrainState, batch: base.Batch) -> Context:
+        """The context of a batch's pictures, with the codes' means."""
+        encoder = players(state.params)["encoder"]
+        return self.parts.describe(state, encoder, batch["image"], None)
+
+    def synthesise(
+        self,
+        state: TrainState,
+        key: jax.Array,
+        class_ids: jax.Array,
+        latent: jax.Array | None = None,
+    ) -> jax.Array:
+        """Features [..., D] of class ids [...], without dropout."""
+        return synthesise(
+            self.generator,
+            state.params["generator"],
+            key,
+            self.class_table,
+            class_ids,
+            latent,
+            train=False,
+        )

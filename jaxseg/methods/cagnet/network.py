@@ -1,6 +1,6 @@
 """What CaGNet trains: the segmentor, a generator of its features, a discriminator."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -23,6 +23,40 @@ class Verdict:
 
     real: jax.Array
     logits: jax.Array
+
+
+class Maps(NamedTuple):
+    """What the encoder makes of a batch.
+
+    Attributes:
+        features: [B, h, w, D] of each scale, and their maximum.
+        context: of the full size.
+    """
+
+    features: tuple[jax.Array, ...]
+    context: Context
+
+
+class Seen(NamedTuple):
+    """What the players meet in a step on pictures.
+
+    Attributes:
+        maps: of the encoder.
+        labels: [B, h, w] of each map of features.
+        generated: [B, h, w, D] for the labels of the first.
+        critic_key: of the critic's dropout on real features.
+        generated_key: of its dropout on generated ones.
+        content_key: of the pixels that are compared.
+        penalty_key: of `Parts.slope_penalty`.
+    """
+
+    maps: Maps
+    labels: list[jax.Array]
+    generated: jax.Array
+    critic_key: jax.Array
+    generated_key: jax.Array
+    content_key: jax.Array
+    penalty_key: jax.Array
 
 
 class Discriminator(nn.Module):

@@ -54,16 +54,31 @@ def _check_segmentor(segmentor: Any) -> None:
 
 def _check_patches(method: Any) -> None:
     """Refuses synthesised patches that do not fit classifier and prior."""
-    side, network = method.synthesis.patch, method.patch_network
+    synthesis, network = method.synthesis, method.patch_network
+    side = synthesis.patch
     window = method.segmentor.decoder.window
     if window > side:
         raise ValueError(
             f"a classifier of window {window} looks beyond synthesised patches of "
             f"{side}: set config.method.synthesis.patch to {window} or more"
         )
-    if method.synthesis.patch_prior != "pixelcnn" or side == 1:
-        return
-    if network is None or network.side != side:
+    reads_network = synthesis.patch_prior == "pixelcnn" and side > 1
+    if network is not None and not reads_network:
+        raise ValueError(
+            "config.method.patch_network would be trained and not read: set config."
+            "method.synthesis.patch_prior='pixelcnn' and its patch to the network's "
+            "side, or leave it out"
+        )
+    if (
+        synthesis.patch_prior == "empirical"
+        and side > 1
+        and synthesis.unseen_rate == -1
+    ):
+        raise ValueError(
+            "the prior 'empirical' makes the largest part of a layout an unseen class, "
+            "and synthesis.unseen_rate=-1 draws none: give more than -1"
+        )
+    if reads_network and (network is None or network.side != side):
         raise ValueError(
             f"the prior 'pixelcnn' of patches of {side} needs config.method."
             f"patch_network of side={side}"

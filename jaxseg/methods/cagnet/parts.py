@@ -1,7 +1,4 @@
-"""What CaGNet's networks are asked: for contexts, verdicts, logits, features.
-
-`method.CaGNet` trains them.
-"""
+"""What CaGNet's networks are asked: for contexts, verdicts, logits."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,36 +7,35 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxseg.data import word_vectors
+from jaxseg.data.labels import LabelSet
 from jaxseg.losses import adversarial
-from jaxseg.methods import base
 from jaxseg.methods.cagnet.network import CaGNetNetwork, Discriminator, Verdict
-from jaxseg.methods.cagnet.players import players
-from jaxseg.models.generator import Generator, synthesise
+from jaxseg.models.generator import Generator
 from jaxseg.models.heads.context import Context
+from jaxseg.models.segmentor import Segmentor
 from jaxseg.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class Parts(base.Method):
-    """The networks of a CaGNet, with parameters given or those of a state.
+class Parts:
+    """The networks of a run, without their parameters.
 
     Attributes:
+        segmentor: with a contextual module and a classifier with a hidden layer.
         generator: makes features of the head's size.
+        labels: of the classifier.
     """
 
-    generator: Generator = dataclasses.field(default_factory=Generator)
+    segmentor: Segmentor
+    generator: Generator
+    labels: LabelSet
 
     @property
     def network(self) -> CaGNetNetwork:
+        """All in one module."""
         return CaGNetNetwork(self.segmentor, self.generator, Discriminator())
 
-    @property
-    def class_table(self) -> jax.Array:
-        """The word vectors [C, E]."""
-        return jnp.asarray(word_vectors.of(self.labels))
-
-    def describe_image(
+    def describe(
         self, state: TrainState, encoder: Any, image: jax.Array, key: jax.Array | None
     ) -> Context:
         """The context of pictures [B, H, W, 3], its codes drawn if there is a key."""
@@ -130,26 +126,3 @@ class Parts(base.Method):
     def is_class(self, label: jax.Array) -> jax.Array:
         """Which labels are of a class."""
         return (label >= 0) & (label < self.labels.num_classes)
-
-    def describe(self, state: TrainState, batch: base.Batch) -> Context:
-        """The context of a batch's pictures, with the codes' means."""
-        encoder = players(state.params)["encoder"]
-        return self.describe_image(state, encoder, batch["image"], None)
-
-    def synthesise(
-        self,
-        state: TrainState,
-        key: jax.Array,
-        class_ids: jax.Array,
-        latent: jax.Array | None = None,
-    ) -> jax.Array:
-        """Features [..., D] of class ids [...], without dropout."""
-        return synthesise(
-            self.generator,
-            state.params["generator"],
-            key,
-            self.class_table,
-            class_ids,
-            latent,
-            train=False,
-        )

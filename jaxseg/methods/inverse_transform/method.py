@@ -143,10 +143,10 @@ class InverseTransformPretraining(base.Method):
         self, step: int, total_steps: int, means: Mapping[str, float]
     ) -> tuple[str, ...]:
         """Says if no tile had edges enough to learn from."""
+        del step, total_steps
         if means.get("counted_tiles", 1.0) > 0:
             return ()
         return (
-            f"no tile up to step {step} had {pairs.LEAST_EDGES} edge pixels, and "
-            "nothing was learnt: give pictures with masks in config.data, or set "
-            "config.method.tiles='drawn'",
+            f"no tile had {pairs.LEAST_EDGES} edge pixels: nothing was learnt. Give "
+            "pictures with masks in config.data, or set config.method.tiles='drawn'",
         )

@@ -24,6 +24,7 @@ from jaxseg.methods.zs3net.generation import Generation
 from jaxseg.methods.zs3net.sampling import Pairs, sample_pairs
 from jaxseg.methods.zs3net.self_training import pseudo_labels
 from jaxseg.models.segmentor import Segmentor
+from jaxseg.ops.pseudo_labels import share_labelled
 from jaxseg.ops.resize import resize_nearest
 from jaxseg.state import TrainState
 
@@ -147,7 +148,9 @@ class ZS3Net(base.Method):
             )
             state = state.replace(memory=memory)
             known, labels = labels, self.with_pseudo_labels(state, batch, labels)
-            metrics["pseudo_labelled"] = jnp.mean(known != labels, dtype=jnp.float32)
+            metrics["pseudo_labelled"] = share_labelled(
+                known, labels, self.labels.num_classes
+            )
         outputs, state = self.forward(params, state, batch["image"], rng=rng)
         logits = outputs.logits
         if self.stage == "segmentation":
@@ -412,6 +415,13 @@ class ZS3Net(base.Method):
             dropout=self.dropout,
             noise=self.noise,
         )
+
+    def synthesise(
+        self, state: TrainState, key: jax.Array, class_ids: jax.Array
+    ) -> jax.Array:
+        """Features [..., D] of class ids [...]; of the stage `generator` alone."""
+        params = state.params["generator"]
+        return self.generation(state).pixels(params, class_ids, key)
 
     @property
     def adam(self) -> optax.GradientTransformation:

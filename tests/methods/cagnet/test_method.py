@@ -5,11 +5,14 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxseg.losses.cross_entropy import cross_entropy
 from jaxseg.losses.mmd import mmd_per_class
 from jaxseg.methods.cagnet.losses import Weights
+from jaxseg.methods.cagnet.patch_network import PatchNetwork
+from jaxseg.methods.cagnet.pixelcnn import PixelCNN
 from jaxseg.methods.cagnet.players import joined, players
 from jaxseg.methods.cagnet.synthesis import Synthesis
 from jaxseg.models.generator import Generator, synthesise
@@ -26,6 +29,7 @@ from tests.methods.cagnet.setting import (
 from tests.test_train import assert_same
 
 RATE = 0.1
+NETWORK = PatchNetwork(model=PixelCNN(width=4, depth=2), optimizer=optax.sgd(0.1))
 WEIGHTS = Weights(
     critic_real=0.7,
     critic_generated=0.3,
@@ -65,7 +69,7 @@ def losses_by_hand(method, state, now, met):
     noise, drop, judge_key, generated_key, pixels = keys
     map_keys = jax.random.split(judge_key, 3)
     contexts = [
-        method.describe_image(state, now["encoder"], shrink(BATCH["image"], s), key)
+        method.parts.describe(state, now["encoder"], shrink(BATCH["image"], s), key)
         for s, key in zip((1.0, 0.5), jax.random.split(noise, 2), strict=True)
     ]
     maps = [context.features for context in contexts]
@@ -80,7 +84,7 @@ def losses_by_hand(method, state, now, met):
 
     def of_pictures(critic):
         entropies = [
-            cross_entropy(method.judge(critic, x, key).logits, y)
+            cross_entropy(method.parts.judge(critic, x, key).logits, y)
             for x, y, key in zip(maps, labels, map_keys, strict=True)
         ]
         return sum(entropies) / 3
@@ -88,8 +92,8 @@ def losses_by_hand(method, state, now, met):
     def mean(values):
         return jnp.sum(jnp.where(mask, values, 0)) / jnp.sum(mask)
 
-    real = method.judge(now["critic"], maps[0], map_keys[0])
-    fake = method.judge(now["critic"], generated, generated_key)
+    real = method.parts.judge(now["critic"], maps[0], map_keys[0])
+    fake = method.parts.judge(now["critic"], generated, generated_key)
     critic = (
         0.9 * (mean(1 - real.real) + mean(fake.real))
         + 0.7 * of_pictures(now["critic"])
@@ -107,7 +111,7 @@ def losses_by_hand(method, state, now, met):
         num_classes=10,
         slots=24,
     )
-    passed = method.judge(met, generated, generated_key)
+    passed = method.parts.judge(met, generated, generated_key)
     generator = (
         1.5 * mean(1 - passed.real)
         + 4.0 * content
@@ -190,7 +194,7 @@ def test_the_gradient_penalty_is_of_lines_between_real_and_generated_features():
     now = players(state.params)
     image = shrink(BATCH["image"], 1.0)
     full = jax.random.split(noise, 1)[0]
-    context = method.describe_image(state, now["encoder"], image, full)
+    context = method.parts.describe(state, now["encoder"], image, full)
     label = labels_at(BATCH["label"], context.features.shape[1:3])
     table = jnp.asarray(LABELS.word_vectors)
     generated = synthesise(
@@ -205,7 +209,7 @@ def test_the_gradient_penalty_is_of_lines_between_real_and_generated_features():
     @jax.grad
     def wanted(critic):
         def score(x):
-            return method.judge(critic, x, dropout_key).real
+            return method.parts.judge(critic, x, dropout_key).real
 
         _, back = jax.vjp(score, between)
         slopes = back(jnp.ones(between.shape[:3]))[0][counts]
@@ -285,11 +289,37 @@ def test_a_look_at_what_was_learnt_draws_nothing_for_pictures():
             dict(segmentor=make_segmentor(window=3), synthesis=Synthesis(patch=1)),
             "set config.method.synthesis.patch to 3",
         ),
+        (dict(patch_network=NETWORK, synthesis=Synthesis(patch=1)), "and not read"),
+        (dict(patch_network=NETWORK, synthesis=Synthesis(patch=3)), "and not read"),
+        (dict(synthesis=Synthesis(patch=3, unseen_rate=-1)), "draws none"),
     ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_method(**options)
+
+
+def test_negative_weights_are_refused():
+    with pytest.raises(ValueError, match="weights are 0 or more.*'critic_real': -1"):
+        Weights(critic_real=-1.0)
+
+
+def test_a_run_too_short_for_synthesis_says_so():
+    method = make_method(synthesis=Synthesis(interval=(100, 10)))
+    means = {"cross_entropy": 1.0}
+    (said,) = method.warnings(10, 99, means)
+    assert "none of the 99 steps" in said and "synthesis.interval = (100, 10)" in said
+    assert not method.warnings(10, 100, means)
+    assert not make_method().warnings(10, 99, means)
+
+
+def test_self_training_that_finds_nothing_says_so():
+    method = make_method(pseudo_labels=PseudoLabels(min_probability=0.9999))
+    _, state, _ = ready()
+    _, metrics = jax.jit(method.train_step)(state, BATCH)
+    assert metrics["pseudo_labelled"] == 0
+    (said,) = method.warnings(1, 9, jax.tree.map(float, metrics))
+    assert "no unlabelled pixel was taken for an unseen class" in said
 
 
 def test_a_generator_of_another_size_is_refused():
@@ -310,7 +340,7 @@ def test_pseudo_labels_teach_unseen_classes_and_leave_labelled_pixels():
 
     (found,) = labels_of(state, BATCH)
     given = labels_at(BATCH["label"], found.shape[1:3])
-    logits = method.logits_of(state, BATCH["image"])
+    logits = method.parts.logits_of(state, BATCH["image"])
     unseen = jnp.asarray(LABELS.unseen)
     best = unseen[jnp.argmax(logits[..., unseen], axis=-1)]
     np.testing.assert_array_equal(found, jnp.where(given == 255, best, given))

@@ -107,7 +107,9 @@ def test_a_synthesis_step_is_the_gradient_of_the_class_loss():
             label,
             latent,
         )
-        return cross_entropy(method.judge(critic, features, critic_key).logits, label)
+        return cross_entropy(
+            method.parts.judge(critic, features, critic_key).logits, label
+        )
 
     now = players(state.params)
     value, grads = jax.value_and_grad(loss, argnums=(0, 1))(
