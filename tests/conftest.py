@@ -3,12 +3,14 @@
 import os
 import pathlib
 
+from tests import xla
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _flags = os.environ.get("XLA_FLAGS", "")
 if "force_host_platform_device_count" not in _flags:
     _flags += " --xla_force_host_platform_device_count=8"
 if os.environ["JAX_PLATFORMS"] == "cpu" and "backend_optimization_level" not in _flags:
-    _flags += " --xla_backend_optimization_level=0"
+    _flags += f" {xla.FAST}"
 os.environ["XLA_FLAGS"] = _flags.strip()
 _cache = pathlib.Path(
     os.environ.get("JAXSEG_TEST_CACHE", pathlib.Path.home() / ".cache" / "jaxseg-tests")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+from tests import xla
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -25,7 +27,7 @@ def processes(*arguments, count=2, devices=4, missing=(), environ=()):
     """Runs `python ARGUMENTS` in `count` processes of one run, but the missing ones."""
     base = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "TPU"))}
     # The parent's number of devices is not theirs.
-    base["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    base["XLA_FLAGS"] = xla.FAST
     base |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
     if count > 1:
         address = f"localhost:{free_port()}"

@@ -8,6 +8,8 @@ import nbclient
 import nbformat
 import pytest
 
+from tests import xla
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PATH = ROOT / "notebooks" / "pico_camvid.ipynb"
 ENVIRONMENT = {
@@ -15,7 +17,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     # One device, which compiles faster than the tests' eight, and t-SNE on one core:
     # its threads wait for each other where cores are shared.
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "XLA_FLAGS": xla.FAST,
     "OMP_NUM_THREADS": "1",
 }
 

@@ -224,9 +224,8 @@ def test_a_picture_does_not_depend_on_its_batch():
     features = np.stack([picture(seed=seed) for seed in range(3)])
     together = maps_of(features, count=3)
     for i in range(3):
-        np.testing.assert_allclose(
-            maps_of(features[i : i + 1], count=3)[0], together[i]
-        )
+        alone = maps_of(features[i : i + 1], count=3)[0]
+        np.testing.assert_allclose(alone, together[i], atol=1e-6)
 
 
 @pytest.mark.parametrize("features", [np.ones, np.zeros])

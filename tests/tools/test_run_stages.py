@@ -17,6 +17,7 @@ from absl import logging
 from jaxseg import predict, reporting
 from jaxseg.config import ConfigError
 from jaxseg.tools import run_stages
+from tests import xla
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 CONFIG = pathlib.Path(__file__).parent / "staged_config.py"
@@ -257,7 +258,7 @@ def command(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+            env=os.environ | {"XLA_FLAGS": xla.FAST},
         )
 
     return start

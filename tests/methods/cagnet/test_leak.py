@@ -4,55 +4,24 @@ A class "secret" is planted into some pictures: a pattern that no other class ha
 labels. Whatever these are, an inductive run's batches and updates must be the same.
 """
 
-import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jaxseg.data import inputs
+from jaxseg.methods.cagnet import patch_network
 from jaxseg.methods.cagnet.method import CaGNet
+from jaxseg.methods.cagnet.patch_network import PatchNetwork
+from jaxseg.methods.cagnet.pixelcnn import PixelCNN
 from jaxseg.methods.cagnet.synthesis import Synthesis
 from tests.methods.cagnet.setting import LABELS, SIZE, differ, make_batch, make_method
+from tests.planted import PATTERNS, Planted, first_batches
 from tests.test_train import assert_same
 
 UNSEEN = LABELS.unseen
-PATTERNS = {"red": (255, 0, 0), "green": (0, 255, 0)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Planted:
-    """Pictures of seen classes; into every other one a patch is planted.
-
-    Attributes:
-        colour: of the patch.
-        ids: its labels, drawn from these.
-    """
-
-    colour: tuple[int, int, int]
-    ids: tuple[int, ...]
-    labels = LABELS
-
-    def source(self, split):
-        del split
-        return self
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        rng = np.random.RandomState(index)
-        image = rng.randint(0, 120, (*SIZE, 3)).astype(np.uint8)
-        label = rng.choice(LABELS.seen, (4, 6)).repeat(4, 0).repeat(4, 1)
-        if index % 2:
-            image[4:12, 8:16] = self.colour
-            label[4:12, 8:16] = np.resize(self.ids, (8, 8))
-        return dict(image=image, label=label.astype(np.uint8))
-
-    def name(self, index):
-        return f"picture {index}"
 
 
 def batches(planted, train_images, count=3):
@@ -69,28 +38,42 @@ def batches(planted, train_images, count=3):
         ),
         model=dict(name="segmentor.Segmentor"),
     )
-    stream = inputs.training_batches(config, planted, start_step=0)
-    found = [jax.tree.map(np.asarray, dict(next(stream))) for _ in range(count)]
-    stream.close()
-    return found
+    return first_batches(config, planted, count)
 
 
 def plant(name="red", ids=UNSEEN):
-    return Planted(PATTERNS[name], ids)
+    return Planted(labels=LABELS, size=SIZE, colour=PATTERNS[name], ids=ids)
+
+
+def mixed(**options):
+    """Steps on pictures that leave the encoder, and two without after each."""
+    synthesis = dict(interval=(1, 2), features_per_step=90) | options
+    return dict(trains_encoder=False, synthesis=Synthesis(**synthesis))
+
+
+STAGES = {
+    "step1": {},
+    "mixed": mixed(),
+    "patches": mixed(patch=3, patch_prior="empirical", pure_share=0.5),
+    "pixelcnn": mixed(patch=3, patch_prior="pixelcnn")
+    | dict(
+        patch_network=PatchNetwork(
+            model=PixelCNN(width=4, depth=2), optimizer=optax.sgd(0.1)
+        )
+    ),
+}
 
 
 @functools.cache
-def ready(mixed=False):
-    synthesis = Synthesis(interval=(1, 2), features_per_step=90)
-    options = dict(trains_encoder=False, synthesis=synthesis) if mixed else {}
-    method = make_method(scales=(1.0,), **options)
+def ready(stage="step1"):
+    method = make_method(scales=(1.0,), **STAGES[stage])
     return method, jax.jit(method.init)(jax.random.key(0), make_batch(4))
 
 
 @functools.cache
-def step(mixed):
+def step(stage):
     """A compiled step that is also a function of the word vectors."""
-    method, _ = ready(mixed)
+    method, _ = ready(stage)
 
     @jax.jit
     def run(table, state, batch):
@@ -104,36 +87,42 @@ def step(mixed):
 TABLE = jnp.asarray(LABELS.word_vectors)
 
 
-def trained(planted, train_images, *, mixed=False):
+def trained(planted, train_images, *, stage="step1"):
     """All that three steps leave, and what they say."""
-    _, state = ready(mixed)
+    _, state = ready(stage)
     said = []
     for batch in batches(planted, train_images):
-        state, metrics = step(mixed)(TABLE, state, batch)
+        state, metrics = step(stage)(TABLE, state, batch)
         said.append(metrics)
     return state, said
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-def test_labels_of_unseen_classes_change_nothing(mixed):
+@pytest.mark.parametrize("stage", STAGES)
+def test_labels_of_unseen_classes_change_nothing(stage):
     planted = [plant(ids=ids) for ids in (UNSEEN, UNSEEN[:1], UNSEEN[1:], (255,))]
-    wanted = trained(planted[0], "ignore_unseen", mixed=mixed)
+    wanted = trained(planted[0], "ignore_unseen", stage=stage)
     for other in planted[1:]:
-        assert_same(wanted, trained(other, "ignore_unseen", mixed=mixed))
+        assert_same(wanted, trained(other, "ignore_unseen", stage=stage))
 
 
-def test_a_label_of_a_seen_class_there_would_have_changed_it():
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_label_of_a_seen_class_there_would_have_changed_it(stage):
     one, other = (
-        trained(plant(ids=ids), "ignore_unseen")[0].params
+        trained(plant(ids=ids), "ignore_unseen", stage=stage)[0]
         for ids in (UNSEEN, LABELS.seen[:1])
     )
-    assert differ(one, other)
+    assert differ(one.params, other.params)
+    if stage == "patches":
+        assert differ(one.memory, other.memory)
+    if stage == "pixelcnn":
+        name = patch_network.NAME
+        assert differ(one.params[name], other.params[name])
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-def test_with_pictures_left_out_their_pattern_changes_nothing(mixed):
+@pytest.mark.parametrize("stage", ["step1", "mixed"])
+def test_with_pictures_left_out_their_pattern_changes_nothing(stage):
     one, other = (
-        trained(plant(name), "purge_unseen", mixed=mixed) for name in PATTERNS
+        trained(plant(name), "purge_unseen", stage=stage) for name in PATTERNS
     )
     assert_same(one, other)
 
@@ -167,10 +156,10 @@ def test_steps_on_pictures_do_not_read_the_vectors_of_unseen_classes():
     _, state = ready()
     batch = batches(plant(), "ignore_unseen", 1)[0]
     other = TABLE.at[jnp.asarray(UNSEEN)].set(7.0)
-    one, two = (step(False)(table, state, batch) for table in (TABLE, other))
+    one, two = (step("step1")(table, state, batch) for table in (TABLE, other))
     assert_same(one, two)
     seen = TABLE.at[jnp.asarray(LABELS.seen)].set(7.0)
-    assert differ(one[0].params, step(False)(seen, state, batch)[0].params)
+    assert differ(one[0].params, step("step1")(seen, state, batch)[0].params)
 
 
 def test_the_classifiers_columns_of_unseen_classes_learn_the_same():
@@ -187,7 +176,7 @@ def test_the_classifiers_columns_of_unseen_classes_learn_the_same():
     }
     state = state.replace(params={**state.params, "segmentor": segmentor})
     for batch in batches(plant(ids=UNSEEN[:1]), "ignore_unseen"):
-        state, _ = step(False)(TABLE, state, batch)
+        state, _ = step("step1")(TABLE, state, batch)
     after = state.params["segmentor"]["decoder"]["classifier"]
     for leaf, before in zip(
         jax.tree.leaves(after), jax.tree.leaves(equal), strict=True
