@@ -40,9 +40,7 @@ OURS, TORCH, COMPILED = "ours", "torch", "torch compiled"
 NETS: dict[str, dict[str, Any]] = {
     "deeplabv3_r50": dict(head=dict(dropout=0.0), auxiliary=None),
     "hrnet_w18": dict(head=dict(dropout=0.0), align_corners=False),
-    "segformer_b0": dict(
-        backbone=dict(drop_path=0.0, epsilon=1e-5), head=dict(dropout=0.0)
-    ),
+    "segformer_b0": dict(backbone=dict(drop_path=0.0, epsilon=1e-5), dropout=0.0),
     "segmenter_s16": dict(backbone=dict(drop_path=0.0), decoder=dict(dropout=0.0)),
 }
 NORMALISED = dict(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the images are
