@@ -1,4 +1,4 @@
-"""ZS3Net's configs: three data sets, three stages joined by `init_from`."""
+"""ZS3Net's configs: four data sets, three stages joined by `init_from`."""
 
 import json
 import pathlib
@@ -13,8 +13,14 @@ from jaxseg.data import splits
 from jaxseg.data.labels import VOC, read_table
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
-NAMES = ("zs3net_voc", "zs3net_context", "zs3net_voc_mini")
-OTHER = dict(zs3net_voc="spnet", zs3net_context="cagnet", zs3net_voc_mini="zs3")
+# By config, the word of another protocol, if there is one.
+OTHER = dict(
+    zs3net_voc="spnet",
+    zs3net_context="cagnet",
+    zs3net_voc_mini="zs3",
+    zs3net_coco_stuff="",
+)
+NAMES = tuple(OTHER)
 STAGES = ("segmentation", "generator", "self_training")
 
 
@@ -67,6 +73,8 @@ def test_splits_name_classes_of_the_data_and_background_is_on_one_side(name):
         table = VOC
         if "context" in name:
             table = read_table(f"pascal_context_{options['classes']}")
+        if "coco" in name:
+            table = read_table("coco_stuff")
         has_background = "background" in table.names
         if has_background and not options["background"]:
             table = table.without(("background",))

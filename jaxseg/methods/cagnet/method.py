@@ -225,16 +225,10 @@ class CaGNet(base.Method):
         grads = {"generator": back_to_generator(of_generated)[0]}
         if back_to_encoder is not None:
             grads["encoder"] = back_to_encoder(of_maps)[0]
-        metrics = (
-            told
-            | of_losses
-            | more
-            | {
-                "loss": of_losses["critic_loss"],
-                "divergence": divergence,
-                "grad_norm": optax.tree.norm({"critic": of_critic, **grads}),
-            }
-        )
+        metrics = told | of_losses | more
+        metrics["loss"] = of_losses["critic_loss"]
+        metrics["divergence"] = divergence
+        metrics["grad_norm"] = optax.tree.norm({"critic": of_critic, **grads})
         return self.updated(after, grads), metrics
 
     def critic_gradient(self, critic: Any, seen: Seen) -> tuple[Any, base.Metrics]:
