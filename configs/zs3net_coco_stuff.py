@@ -8,9 +8,9 @@ runs the stages `:segmentation`, `:generator` and `:self_training`, each from th
 of the one before (`init_from`).
 
 ZS3Net's authors have no COCO-Stuff: split, word vectors, pictures and protocol are
-those of CaGNet's comparison (167 classes seen, 15 unseen), steps those of CaGNet, rates
-those of ZS3Net on other data. With `:graph`, graph context in the generator's stage;
-with `:tiny`, two steps of a miniature on embedded scenes, offline. Words join by
+those of CaGNet's comparison (167 classes seen, 15 unseen), steps and rates those of
+CaGNet and of ZS3Net on other data. With `:graph`, graph context in the generator's
+stage; with `:tiny`, two steps of a miniature on embedded scenes, offline. Words join by
 commas: `:generator,graph`. Not measured here: no machine of ours has the photographs.
 
 Weights trained on COCO have seen the unseen classes: start from ImageNet's.

@@ -115,11 +115,15 @@ class SPNet(base.Method):
     def _completed(
         self, state: TrainState, batch: base.Batch
     ) -> tuple[jax.Array, jax.Array]:
-        """Labels [B, h, w] with pseudo labels, and the unlabelled pixels' share."""
+        """Labels [B, h, w] with pseudo labels, and the unlabelled pixels' share.
+
+        They are of the picture at its own size; `predict_scales`, which may be changed
+        in a run, do not matter to training.
+        """
         assert self.pseudo_labels is not None
 
         def predict(image: jax.Array) -> jax.Array:
-            return self._coarse(state, image)
+            return self._outputs(state.params, state, image).coarse
 
         size = jax.eval_shape(predict, batch["image"]).shape[1:3]
         labels = labels_at(batch["label"].astype(jnp.int32), size)
@@ -152,16 +156,12 @@ class SPNet(base.Method):
     def logits(self, state: TrainState, batch: base.Batch) -> jax.Array:
         """The largest logits [B, H, W, C] of the scales, before any calibration."""
         _, height, width, _ = batch["image"].shape
-        coarse = self._coarse(state, batch["image"])
-        return self.segmentor.enlarge(coarse, (height, width))
-
-    def _coarse(self, state: TrainState, image: jax.Array) -> jax.Array:
-        """The largest logits of the scales before their enlargement, [B, h, w, C]."""
         outputs = [
-            self._outputs(state.params, state, shrink(image, scale))
+            self._outputs(state.params, state, shrink(batch["image"], scale))
             for scale in self.predict_scales
         ]
-        return largest([output.coarse for output in outputs])
+        coarse = largest([output.coarse for output in outputs])
+        return self.segmentor.enlarge(coarse, (height, width))
 
     def scores(self, logits: jax.Array) -> jax.Array:
         """What is predicted from logits [..., C]; see `predict`."""

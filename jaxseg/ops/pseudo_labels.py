@@ -138,7 +138,7 @@ def ranked(logits: jax.Array, unseen: jax.Array, calibration: float) -> jax.Arra
 
 
 def share_labelled(before: jax.Array, after: jax.Array, num_classes: int) -> jax.Array:
-    """The share of unlabelled pixels that got a class, []; 1 where there were none.
+    """The share of unlabelled pixels that got a class, []; 0 where there were none.
 
     Args:
         before: [...] ids of classes; all others are unlabelled pixels.
@@ -148,4 +148,5 @@ def share_labelled(before: jax.Array, after: jax.Array, num_classes: int) -> jax
     num_before, num_after = (
         jnp.sum((labels < 0) | (labels >= num_classes)) for labels in (before, after)
     )
-    return 1.0 - num_after / jnp.maximum(num_before, 1)
+    # Subtracted as whole numbers, so that none is exactly 0 on every device.
+    return (num_before - num_after) / jnp.maximum(num_before, 1)

@@ -220,7 +220,10 @@ def check_devices(stage: Stage, dataset: inputs.Dataset, method: base.Method) ->
         mesh,
         key=f"config.data.batch_size of the stage {stage.name!r}",
     )
-    evaluate.make_evaluator(stage.config, dataset, method, mesh)
+    try:
+        evaluate.make_evaluator(stage.config, dataset, method, mesh)
+    except ConfigError as error:
+        raise ConfigError(f"the stage {stage.name!r}: {error}") from None
 
 
 def note_moved(stage: Stage) -> None:

@@ -49,6 +49,7 @@ from jaxseg.data.labels import LabelSet
 from jaxseg.data.source import Source
 from jaxseg.methods import base
 from jaxseg.ops.scales import labels_at
+from jaxseg.protocols.base import cover
 from jaxseg.state import TrainState
 
 PROJECTIONS = ("tsne", "umap", "pca")
@@ -239,6 +240,7 @@ def shown_in_prediction(
     own_size = np.array([[height, width]])
     protocol = trained.predict.protocol.fit(own_size)
     shown, sizes = protocol.shown(jnp.asarray(padded[None]), jnp.asarray(own_size))
+    shown = cover(shown, sizes, inference.fill_colour(trained.method))
     new_height, new_width = map(int, sizes[0])
     return np.asarray(shown[0]), (new_height, new_width)
 
@@ -407,7 +409,8 @@ def draw(trained: Trained, looks: Sequence[Look], *, projection: str = "") -> An
     else:
         yield "scales", scales(trained, looks)
         yield "reconstruction", reconstruction(looks)
-    if "generator" in trained.state.params:
+    can_generate = hasattr(trained.method, "synthesise")
+    if can_generate and "generator" in trained.state.params:
         yield "features", features(trained, looks, projection=projection)
     else:
         logging.info("the run has no generator: no generated features")

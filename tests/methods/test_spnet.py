@@ -16,7 +16,7 @@ from jaxseg.losses.cross_entropy import seen_cross_entropy
 from jaxseg.methods import spnet
 from jaxseg.methods.base import from_config
 from jaxseg.ops.pseudo_labels import PseudoLabels
-from jaxseg.ops.scales import labels_at, largest, shrink
+from jaxseg.ops.scales import labels_at
 from tests.test_train import assert_same, build, lines, make_config, stop_after
 
 UNSEEN = ("car", "tree")
@@ -226,21 +226,18 @@ def test_self_training_that_finds_nothing_says_so(setting):
     assert not method.warnings(20, 100, means | {"pseudo_labelled": 0.1})
 
 
-def test_pseudo_labels_are_of_the_largest_logits_of_the_scales_of_prediction(setting):
+def test_pseudo_labels_are_of_the_picture_at_its_own_size_whatever_the_scales(setting):
     method, state, batch = setting
     method = dataclasses.replace(
         method,
         scales=(0.5, 1.0),
-        predict_scales=(1.0, 0.5),
+        predict_scales=(0.5,),
         pseudo_labels=PseudoLabels(top_p=10),
     )
     completed, share = jax.jit(method._completed)(state, batch)
-    maps = [
-        method._outputs(state.params, state, shrink(batch["image"], scale)).coarse
-        for scale in (1.0, 0.5)
-    ]
+    logits = method._outputs(state.params, state, batch["image"]).coarse
     unseen = jnp.asarray(method.labels.unseen)
-    best = unseen[jnp.argmax(largest(maps)[..., unseen], axis=-1)]
+    best = unseen[jnp.argmax(logits[..., unseen], axis=-1)]
     given = labels_at(batch["label"], completed.shape[1:3])
     np.testing.assert_array_equal(completed, jnp.where(given == 255, best, given))
     assert share == 1

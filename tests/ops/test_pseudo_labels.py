@@ -150,4 +150,4 @@ def test_the_share_is_of_unlabelled_pixels():
     assert share_labelled(before, after, 7) == 0.5
     assert share_labelled(before, before, 7) == 0
     labelled = jnp.array([0, 6])
-    assert share_labelled(labelled, labelled, 7) == 1  # nothing was left over
+    assert share_labelled(labelled, labelled, 7) == 0

@@ -210,7 +210,7 @@ def test_a_batch_that_devices_cannot_share_is_found_before_the_first(tmp_path, t
 def test_an_evaluation_of_no_score_is_found_before_the_first(tmp_path, trained):
     stages = read(tmp_path)
     stages[1].config["evals"]["val"]["metrics"] = ("mean_uoi",)
-    with pytest.raises(ConfigError, match="mean_uoi"):
+    with pytest.raises(ConfigError, match="the stage 'second'.*mean_uoi"):
         run_stages.run(stages, str(tmp_path))
     assert trained == []
 

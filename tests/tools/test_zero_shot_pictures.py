@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from jaxseg import config as config_lib
-from jaxseg import initialization, sharding, train, workfolder
+from jaxseg import inference, initialization, sharding, train, workfolder
 from jaxseg.checkpoints import Checkpoints
 from jaxseg.data import inputs
 from jaxseg.methods import base
@@ -191,6 +191,29 @@ def test_maps_are_of_what_prediction_shows_the_network(trained, looks):
         small.label, labels_at(looks[0].truth[None, ::2, ::2], small.label.shape)[0]
     )
     assert small.prediction.shape == looks[0].truth.shape
+
+
+def test_what_surrounds_a_picture_is_what_prediction_paints_there(trained, looks):
+    image = looks[0].image[:20, :40]
+    whole = trained._replace(canvases=((32, 64),))
+    resized = Resized(short_side=9, multiple=8, step=8)
+    fill = inference.fill_colour(trained.method)
+    for protocol in (whole.predict.protocol, resized):
+        seen = []
+
+        def see(state, batch, protocol, seen=seen):
+            size = batch["size"]
+            protocol(lambda x: seen.append(x) or x, batch["image"], size, fill=fill)
+            return np.zeros(batch["image"].shape[:3], np.uint8)
+
+        predictor = dataclasses.replace(
+            whole.predict, protocol=protocol, predict=see, buckets=((32, 64),)
+        )
+        predictor(image)
+        canvas, _ = pictures.shown_in_prediction(
+            whole._replace(predict=predictor), image
+        )
+        np.testing.assert_allclose(canvas, seen[0][0], atol=1e-4)
 
 
 def test_generated_features_of_zs3net_are_drawn(tmp_path):
