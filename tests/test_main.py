@@ -144,7 +144,7 @@ def test_a_signal_saves_and_exits_0_and_the_run_resumes(tmp_path):
 @pytest.mark.slow
 def test_a_second_signal_exits_at_once(tmp_path):
     process = start(*LONG, "--workdir", tmp_path)
-    wait_for(tmp_path / "config.json", process)
+    wait_for(tmp_path / "checkpoints", process)  # made once signals are awaited
     process.send_signal(signal.SIGTERM)  # while it compiles
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
