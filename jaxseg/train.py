@@ -63,16 +63,8 @@ def train(
         TrainingDiverged: if a metric is not finite.
         CheckpointError: if a checkpoint cannot be written, or is of another model.
     """
-    config_lib.check(config)
-    mesh = sharding.make_mesh(config.get("num_devices", 0))
-    sharding.check_batch_size(
-        config["data"]["batch_size"], mesh, key="config.data.batch_size"
-    )
-    dataset = inputs.make_dataset(config)
-    method = base.from_config(config, dataset.labels)
-    check_supervision(config, method)
+    mesh, dataset, method, evaluator = prepare(config)
     protocol = zero_shot_protocol(config, method)
-    evaluator = make_evaluator(config, dataset, method, mesh)
     is_main = jax.process_index() == 0
     if is_main:
         workfolder.claim(config, workdir, dataset.labels, protocol=protocol)
@@ -130,6 +122,26 @@ def train_and_score(run: Run) -> Scores | None:
     return None
 
 
+def prepare(
+    config: Mapping[str, Any],
+) -> tuple[Mesh, Dataset, base.Method, Evaluator]:
+    """Builds what a run is made of; nothing is written and nothing compiled.
+
+    Raises:
+        ConfigError: of all that can be told before a run begins.
+    """
+    config_lib.check(config)
+    mesh = sharding.make_mesh(config.get("num_devices", 0))
+    sharding.check_batch_size(
+        config["data"]["batch_size"], mesh, key="config.data.batch_size"
+    )
+    dataset = inputs.make_dataset(config)
+    method = base.from_config(config, dataset.labels)
+    check_supervision(config, method)
+    declared_protocol(config, method)
+    return mesh, dataset, method, make_evaluator(config, dataset, method, mesh)
+
+
 def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
     """Refuses to hide from a method what it must see, or to give what it never reads.
 
@@ -157,6 +169,21 @@ def check_supervision(config: Mapping[str, Any], method: base.Method) -> None:
         )
 
 
+def declared_protocol(config: Mapping[str, Any], method: base.Method) -> dict[str, Any]:
+    """What a zero-shot run by itself is told, {} of another.
+
+    Raises:
+        ConfigError: if the config contradicts it.
+    """
+    return zero_shot.protocol(
+        config,
+        method.labels,
+        self_training=method.self_training,
+        zero_label=method.zero_label,
+        reads_unseen_labels=method.reads_unseen_labels,
+    )
+
+
 def zero_shot_protocol(
     config: Mapping[str, Any], method: base.Method
 ) -> dict[str, Any]:
@@ -164,13 +191,7 @@ def zero_shot_protocol(
 
     Where `init_from` is a run's folder, what that run was told counts as well.
     """
-    protocol = zero_shot.protocol(
-        config,
-        method.labels,
-        self_training=method.self_training,
-        zero_label=method.zero_label,
-        reads_unseen_labels=method.reads_unseen_labels,
-    )
+    protocol = declared_protocol(config, method)
     if not protocol:
         return {}
     source = workfolder.run_folder(config_lib.expand(config.get("init_from", "")))

@@ -13,13 +13,17 @@ def knows(option: str) -> bool:
     spec = importlib.util.find_spec("jaxlib")
     assert spec is not None and spec.origin is not None
     for library in pathlib.Path(spec.origin).parent.glob("*.so"):
-        with library.open("rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with (
+            library.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
             if content.find(option.encode()) >= 0:
                 return True
     return False
 
 
 FAST = "--xla_backend_optimization_level=0"
+AS_USERS = {}  # options of a compilation that takes back what FAST says of emitters
 if knows(EMITTERS):
     FAST += f" --{EMITTERS}=false"
+    AS_USERS = {EMITTERS: True}

@@ -22,11 +22,11 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_dict, config_flags
 
-from jaxseg import command, evaluate, reporting, sharding, train, workfolder
+from jaxseg import command, reporting, train, workfolder
 from jaxseg import config as config_lib
 from jaxseg.config import ConfigError
-from jaxseg.data import inputs, zero_shot
-from jaxseg.methods import base
+from jaxseg.data import inputs
+from jaxseg.data.labels import LabelSet
 from jaxseg.reporting import records
 from jaxseg.reporting.text import percent
 
@@ -182,18 +182,7 @@ def check(stages: Sequence[Stage]) -> None:
             with another config, or was begun from another stage than the one there.
     """
     for stage in stages:
-        config_lib.check(stage.config)
-        dataset = inputs.make_dataset(stage.config)
-        labels = dataset.labels
-        method = base.from_config(stage.config, labels)
-        check_devices(stage, dataset, method)
-        train.check_supervision(stage.config, method)
-        zero_shot.protocol(
-            stage.config,
-            labels,
-            self_training=method.self_training,
-            zero_label=method.zero_label,
-        )
+        labels = labels_of(stage)
         note_moved(stage)
         workfolder.check_owner(stage.config, stage.workdir, labels)
     for before, stage in zip(stages, stages[1:], strict=False):
@@ -206,24 +195,19 @@ def check(stages: Sequence[Stage]) -> None:
             )
 
 
-def check_devices(stage: Stage, dataset: inputs.Dataset, method: base.Method) -> None:
-    """Refuses batches and evaluations that a stage could not begin with.
+def labels_of(stage: Stage) -> LabelSet:
+    """The classes of a stage, which could begin or is finished.
 
     Raises:
-        ConfigError: naming the key.
+        ConfigError: of `train.prepare`, with the stage's name.
     """
-    if is_finished(stage):
-        return
-    mesh = sharding.make_mesh(stage.config.get("num_devices", 0))
-    sharding.check_batch_size(
-        stage.config["data"]["batch_size"],
-        mesh,
-        key=f"config.data.batch_size of the stage {stage.name!r}",
-    )
+    if is_finished(stage):  # its data and as many devices need not be there any more
+        return inputs.make_dataset(stage.config).labels
     try:
-        evaluate.make_evaluator(stage.config, dataset, method, mesh)
+        _, dataset, _, _ = train.prepare(stage.config)
     except ConfigError as error:
-        raise ConfigError(f"the stage {stage.name!r}: {error}") from None
+        raise ConfigError(f"the stage {stage.name!r}: {error}") from error
+    return dataset.labels
 
 
 def note_moved(stage: Stage) -> None:

@@ -67,6 +67,11 @@ class Case:
             err_msg=name,
         )
 
+    def resolved(self, name: str, least: float) -> dict[str, float]:
+        """An absolute tolerance for `close`: `least`, or four float32 steps if more."""
+        largest = np.max(np.abs(self[name]), initial=0.0)
+        return {"atol": max(least, 4 * np.finfo(np.float32).eps * float(largest))}
+
     def equal(self, name: str, ours: Any) -> None:
         """Compares integers, bit for bit."""
         self.num_comparisons += 1

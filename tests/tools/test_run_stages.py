@@ -201,7 +201,7 @@ def test_a_batch_that_devices_cannot_share_is_found_before_the_first(tmp_path, t
     stages = read(tmp_path)
     stages[1].config["num_devices"] = 8
     stages[1].config["data"]["batch_size"] = 4
-    message = "batch_size of the stage 'second' is 4, which 8 devices"
+    message = "stage 'second': config.data.batch_size is 4, which 8 devices"
     with pytest.raises(ConfigError, match=message):
         run_stages.run(stages, str(tmp_path))
     assert trained == []

@@ -275,7 +275,11 @@ class CaGNet(base.Method):
         return jax.grad(loss, has_aux=True)(seen.generated)
 
     def maps_gradient(self, critic: Any, seen: Seen) -> tuple[Maps, jax.Array]:
-        """Of the encoder's loss (L_B) to its maps, and the divergence in it."""
+        """Of the encoder's loss (L_B) to its maps, and the divergence in it.
+
+        Where the encoder is not trained nobody asks for the former, and the compiler
+        leaves it out.
+        """
         is_class = self.parts.is_class(seen.labels[0])
 
         def loss(maps: Maps) -> tuple[jax.Array, jax.Array]:

@@ -18,8 +18,8 @@ def multiscale_fusion(case: Case) -> None:
     )
     fill = (0,) * image.shape[-1]
     protocol(lambda x: seen.append(x) or x, image, sizes, fill=fill)
-    case.close("image_50", seen[1], atol=1e-5, rtol=1e-5)
-    case.close("image_75", seen[2], atol=1e-5, rtol=1e-5)
+    case.close("image_50", seen[1], **case.resolved("image_50", 1e-5))
+    case.close("image_75", seen[2], **case.resolved("image_75", 1e-5))
 
     largest = None
     shape = case["feat_100"].shape[1:3]
@@ -29,4 +29,4 @@ def multiscale_fusion(case: Case) -> None:
         new_size = np.broadcast_to(shape, size.shape)
         same = resize_within(features, size, new_size, shape, align_corners=False)
         largest = combine(largest, same, "maximum")
-    case.close("feat_max", largest, atol=1e-5, rtol=1e-5)
+    case.close("feat_max", largest, **case.resolved("feat_max", 1e-5))

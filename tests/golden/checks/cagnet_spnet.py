@@ -69,10 +69,10 @@ def spnet_calibrated_prediction(case: Case) -> None:
     case.reference_only("gt", reason="the truth, which prediction does not see")
     seen = tuple(range(case.number("num_seen")))
     logits = _logits(case["features"], case["class_emb"])
-    case.close("logits", logits, atol=2e-5, rtol=2e-5)
+    case.close("logits", logits, **case.resolved("logits", 2e-5))
     _, height, width, _ = case["logits_up"].shape
     logits = resize_bilinear(logits, (height, width), align_corners=False)
-    case.close("logits_up", logits, atol=2e-5, rtol=2e-5)
+    case.close("logits_up", logits, **case.resolved("logits_up", 2e-5))
 
     probabilities = jax.nn.softmax(logits)
     case.close("probs", spnet.calibrated(probabilities, seen, 0.0), atol=2e-5)
@@ -106,7 +106,7 @@ def spnet_multiscale_loss(case: Case) -> None:
     features = [jnp.asarray(case[name]) for name in scales]
     (ours, maps), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(features)
     case.close("loss", ours, rtol=1e-5, atol=1e-5)
-    case.close("logits_max", largest(maps), atol=1e-5, rtol=1e-5)
+    case.close("logits_max", largest(maps), **case.resolved("logits_max", 1e-5))
     for name, grad in zip(scales, grads, strict=True):
         case.close(f"grad_{name}", grad, atol=1e-5)
 
